@@ -1,0 +1,30 @@
+"""The tasks that only start a tool: test, lint, lock."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dev.setup import ROOT
+
+
+def test(options: list[str]) -> int:
+    """Pytest with these options; its exit status."""
+    return subprocess.call([sys.executable, "-m", "pytest", *options], cwd=ROOT)
+
+
+def lint(options: list[str]) -> int:
+    """Ruff and mypy, all of them even when the first complains; 0 when all are content."""
+    if options:
+        print("lint takes no options", file=sys.stderr)
+        return 2
+    tools = (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"])
+    return max(subprocess.call([sys.executable, "-m", *tool], cwd=ROOT) for tool in tools)
+
+
+def lock(options: list[str]) -> int:
+    """Renew the lock file, for all platforms and Pythons; options go to `uv pip compile`."""
+    uv = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
+    flags = "--quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url"
+    files = ["requirements-dev.in", "--output-file", "requirements-dev.txt"]
+    return subprocess.call([str(uv), "pip", "compile", *flags.split(), *options, *files], cwd=ROOT)

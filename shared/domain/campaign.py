@@ -1,0 +1,150 @@
+"""A campaign: one message on one ticket, carried to every recipient of the ticket's lists."""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shared.domain.delivery import NEVER
+
+
+class Phase(StrEnum):
+    FOUND = "found"  #: a ticket asks for it; nothing has been read or marked
+    EXPANDING = "expanding"  #: the ticket is ours; message and recipients are being fixed
+    APPROVED = "approved"  #: everything is fixed; the start is being told
+    SENDING = "sending"  #: deliveries are released and sent
+    PAUSED = "paused"  #: nothing new is released
+    REPORTING = "reporting"  #: nothing is open; the report is on its way to the ticket
+    DONE = "done"  #: reported
+    REOPENING = "reopening"  #: those not reached are being opened again
+    CANCELLED = "cancelled"  #: called off
+    BLOCKED = "blocked"  #: waits for a person to put something right
+
+
+#: Which phase may follow which; *blocked* is left the way it was entered (`Campaign.to`).
+MOVES: dict[Phase, frozenset[Phase]] = {
+    Phase.FOUND: frozenset({Phase.EXPANDING, Phase.BLOCKED, Phase.CANCELLED}),
+    Phase.EXPANDING: frozenset({Phase.APPROVED, Phase.BLOCKED, Phase.CANCELLED}),
+    Phase.APPROVED: frozenset({Phase.SENDING, Phase.BLOCKED, Phase.CANCELLED}),
+    Phase.SENDING: frozenset({Phase.PAUSED, Phase.REPORTING, Phase.BLOCKED, Phase.CANCELLED}),
+    Phase.PAUSED: frozenset({Phase.SENDING, Phase.BLOCKED, Phase.CANCELLED}),
+    Phase.REPORTING: frozenset({Phase.DONE, Phase.BLOCKED}),
+    Phase.DONE: frozenset({Phase.REOPENING}),
+    Phase.REOPENING: frozenset({Phase.SENDING}),
+    Phase.CANCELLED: frozenset(),
+    Phase.BLOCKED: frozenset(
+        {
+            Phase.FOUND,
+            Phase.EXPANDING,
+            Phase.APPROVED,
+            Phase.SENDING,
+            Phase.PAUSED,
+            Phase.REPORTING,
+            Phase.CANCELLED,
+        }
+    ),
+}
+
+#: The work is over; such a campaign is looked at again only when somebody asks for it.
+ENDED = frozenset({Phase.DONE, Phase.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientList:
+    """A recipient list as the ticket names it. A list marked for deletion is named, never read."""
+
+    id: int
+    name: str
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the reading of the recipient lists has come.
+
+    `page` numbers the pages over all lists; rows planned from page N carry N, so that a page that
+    was half written before a crash can be told from one that was finished. `edges` holds, per
+    list, fingerprints of the first and the last page, and where the last one began.
+    """
+
+    list_index: int = 0
+    start: int = 0
+    page: int = 0
+    memberships: int = 0
+    edges: tuple[tuple[str, int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign. `id` is readable: the ticket's number and which campaign on it this is."""
+
+    id: str
+    ticket_id: int
+    request_number: int
+    channel: str
+    found_at: datetime
+    nonce: str  #: goes into the mark; a ledger that was lost and made anew cannot know it
+    phase: Phase = Phase.FOUND
+    blocked_from: Phase | None = None
+    problem: str = ""  #: why it is blocked: the name of a text
+    detail: dict[str, str] = field(default_factory=dict)
+    round: int = 1
+    message: str = ""  #: which message of the ticket it carries, e.g. `communication:731`
+    api_user: int = 0  #: who we are in Pureservice, learnt from our own mark
+    lists: tuple[RecipientList, ...] = ()
+    cursor: Cursor = Cursor()
+    planned: int = 0
+    left_out: int = 0
+    starts_at: datetime = NEVER  #: nothing leaves before this
+    finished_at: datetime = NEVER
+    steps: frozenset[str] = frozenset()  #: what has been done and must not be done twice
+    ticket_seen: str = ""  #: the ticket's `modified` after our last word on it, when blocked
+    version: str = ""  #: the stored row's ETag
+
+    @property
+    def active(self) -> bool:
+        return self.phase not in ENDED
+
+    def to(self, phase: Phase, **changes: object) -> "Campaign":
+        """The campaign in its next phase. Raises ValueError for a move that is not allowed."""
+        back = self.phase is Phase.BLOCKED and phase not in {self.blocked_from, Phase.CANCELLED}
+        if phase not in MOVES[self.phase] or back:
+            raise ValueError(f"campaign {self.id}: {self.phase} cannot become {phase}")
+        if phase is Phase.BLOCKED:
+            changes["blocked_from"] = self.phase
+        return replace(self, phase=phase, **changes)  # type: ignore[arg-type]
+
+    def did(self, step: str, **changes: object) -> "Campaign":
+        """The campaign with one more step recorded as done."""
+        return replace(self, steps=self.steps | {step}, **changes)  # type: ignore[arg-type]
+
+
+def campaign_id(request_number: int, ordinal: int) -> str:
+    """E.g. `20417-1`: the first campaign on ticket 20417."""
+    return f"{request_number}-{ordinal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What we write on the ticket, so that no other installation carries the same campaign."""
+
+    installation: str
+    campaign: str
+    nonce: str
+
+    def __str__(self) -> str:
+        return f"utsendelse:{self.installation}:{self.campaign}:{self.nonce}"
+
+
+_MARK = re.compile(r"\butsendelse:([^:\s]+):([^:\s]+):([^:\s]+)")
+
+
+def marks_in(text: str | None) -> list[Mark]:
+    """All marks in the ticket's field, ours and others'."""
+    return [Mark(*found) for found in _MARK.findall(text or "")]
+
+
+def with_mark(text: str | None, mark: Mark) -> str:
+    """The field with this mark in place of any other; what case workers wrote there stays."""
+    rest = _MARK.sub("", text or "").strip()
+    return f"{rest} {mark}".strip()

@@ -1,0 +1,145 @@
+"""A delivery: one recipient's share of a campaign, from planned to settled."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from uuid import NAMESPACE_URL, uuid5
+
+from shared.domain.recipient import Recipient
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "utsendelse/delivery")
+
+#: Sorts before every real time; what a column holds when there is none.
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Status(StrEnum):
+    PLANNED = "planned"  #: in the ledger, nobody has it
+    CLAIMED = "claimed"  #: a worker has it; a provider may or may not
+    SUBMITTED = "submitted"  #: a provider has it and answers later
+    SENT = "sent"  #: the provider has taken it on
+    FAILED = "failed"  #: it was not sent; the reason says why
+    UNCERTAIN = "uncertain"  #: we do not know; a person must look
+    SKIPPED = "skipped"  #: left out when its turn came; the reason says why
+    CANCELLED = "cancelled"  #: the campaign was called off before its turn
+
+
+#: Which status may follow which. `uncertain → sent | failed` is late truth, `sent → failed` a
+#: bounce, and the ways back to `planned` are a put-back claim and a new round.
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.PLANNED: frozenset(
+        {Status.CLAIMED, Status.FAILED, Status.SKIPPED, Status.CANCELLED},
+    ),
+    Status.CLAIMED: frozenset(
+        {
+            Status.PLANNED,
+            Status.SUBMITTED,
+            Status.SENT,
+            Status.FAILED,
+            Status.UNCERTAIN,
+            Status.SKIPPED,
+            Status.CANCELLED,
+        },
+    ),
+    Status.SUBMITTED: frozenset({Status.SENT, Status.FAILED, Status.UNCERTAIN}),
+    Status.UNCERTAIN: frozenset({Status.SENT, Status.FAILED}),
+    Status.SENT: frozenset({Status.FAILED}),
+    Status.FAILED: frozenset({Status.PLANNED}),
+    Status.SKIPPED: frozenset({Status.PLANNED}),
+    Status.CANCELLED: frozenset({Status.PLANNED}),
+}
+
+#: Somebody may have to look at these: they have a `p:` row.
+PROBLEMS = frozenset({Status.FAILED, Status.UNCERTAIN})
+
+
+class Reason(StrEnum):
+    """Why a delivery ended otherwise than sent. `detail` carries the provider's own words."""
+
+    NONE = ""
+    REFUSED = "refused"  #: the provider said no, for good
+    INTERRUPTED = "interrupted"  #: the worker vanished while the provider may have had it
+    NO_ANSWER = "no_answer"  #: the provider never answered
+    GAVE_UP = "gave_up"  #: still failing after the last attempt
+    TECHNICAL = "technical"  #: our own side kept failing
+    NOT_ON_TEST_LIST = "not_on_test_list"  #: ONLY_SEND_TO does not let it through
+
+
+def delivery_id(campaign: str, recipient_key: str) -> str:
+    """The id that this recipient's delivery has in this campaign, whoever asks and however often.
+
+    `recipient_key` is what the channel tells recipients apart by: the normalised address for
+    e-mail, the member for tickets and letters. Never a national identity number.
+    """
+    return str(uuid5(_NAMESPACE, f"{campaign}|{recipient_key}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who has the delivery, and until when nobody else may take it."""
+
+    token: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDelivery:
+    """What is left to do: exists only until the delivery is settled, and carries what a send needs.
+
+    `slot` is when it was last released for, `not_before` when it may be claimed at the earliest,
+    `note` the provider's reference between two effects, `poisoned` how often the queue gave up.
+    """
+
+    id: str
+    campaign: str
+    recipient: Recipient
+    round: int = 1
+    attempt: int = 0
+    claim: Claim | None = None
+    slot: datetime = NEVER
+    not_before: datetime = NEVER
+    note: str = ""
+    poisoned: int = 0
+    version: str = ""  #: the stored row's ETag
+
+    def claimable(self, now: datetime) -> bool:
+        """True when a worker may take it. An expired claim is for the sweep, never for a worker."""
+        return self.claim is None and self.not_before <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, in our words and the provider's."""
+
+    status: Status
+    reason: Reason = Reason.NONE
+    reference: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The account of one recipient. `status` is *planned* for as long as it is open."""
+
+    id: str
+    campaign: str
+    recipient: Recipient
+    channel: str
+    status: Status = Status.PLANNED
+    round: int = 1
+    attempts: int = 0
+    reason: Reason = Reason.NONE
+    reference: str = ""
+    detail: str = ""
+    settled_at: datetime = NEVER
+    page: int = 0  #: which page of the reading it was planned from
+    version: str = ""
+
+
+def retry_delay(attempt: int) -> timedelta:
+    """How long to wait after a transient failure: 1, 2, 4 … minutes, an hour at the most.
+
+    >>> retry_delay(1), retry_delay(3)
+    (datetime.timedelta(seconds=60), datetime.timedelta(seconds=240))
+    """
+    return min(timedelta(minutes=2 ** (attempt - 1)), timedelta(hours=1))

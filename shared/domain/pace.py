@@ -1,0 +1,79 @@
+"""How fast a channel goes: slots, portions and the gate. Decides; others act."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.domain.delivery import NEVER
+
+#: Only this much is ever on the queue, so that a pause or a changed rate acts within it.
+HORIZON = timedelta(minutes=2)
+#: Released, but never seen again this long after its slot: the item was lost; release anew.
+LOST_AFTER = timedelta(minutes=10)
+#: With no rate set, this many items on the queue are enough to keep every worker busy.
+PORTION = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """The one row that every host shares about a channel."""
+
+    name: str
+    next_slot: datetime = NEVER
+    gate_until: datetime = NEVER
+    gate_reason: str = ""
+    version: str = ""
+
+    def gate_closed(self, now: datetime) -> bool:
+        return now < self.gate_until
+
+    def close_gate(self, until: datetime, reason: str) -> "ChannelState":
+        """Closed until then, or until later if it was already."""
+        if until <= self.gate_until:
+            return self
+        return replace(self, gate_until=until, gate_reason=reason)
+
+
+def room(state: ChannelState, now: datetime, per_minute: int, waiting: int) -> int:
+    """How many deliveries may be released now. `waiting` counts items already on the queue."""
+    if state.gate_closed(now):
+        return 0
+    if per_minute == 0:
+        return max(0, PORTION - waiting)
+    first = max(now, state.next_slot)
+    gap = timedelta(minutes=1) / per_minute
+    return max(0, -((first - now - HORIZON) // gap))
+
+
+def take_slots(
+    state: ChannelState, now: datetime, per_minute: int, count: int
+) -> tuple[ChannelState, list[datetime]]:
+    """The next `count` slots, evenly spaced, and the state that has given them away."""
+    if per_minute == 0:
+        return state, [now] * count
+    first = max(now, state.next_slot)
+    gap = timedelta(minutes=1) / per_minute
+    slots = [first + gap * n for n in range(count)]
+    return replace(state, next_slot=first + gap * count), slots
+
+
+def duration(deliveries: int, per_minute: int) -> timedelta | None:
+    """How long a campaign of this size takes; None when the channel goes as fast as it can."""
+    if per_minute == 0:
+        return None
+    return timedelta(minutes=1) / per_minute * max(0, deliveries - 1)
+
+
+def share(capacity: int, wanted: list[int]) -> list[int]:
+    """Divide the room between campaigns so that a small one need not wait for a large one.
+
+    >>> share(10, [3, 100, 100])
+    [3, 4, 3]
+    """
+    given = [0] * len(wanted)
+    hungry = [i for i, n in enumerate(wanted) if n]
+    while capacity and hungry:
+        for i in hungry[:capacity]:
+            given[i] += 1
+            capacity -= 1
+        hungry = [i for i in hungry if given[i] < wanted[i]]
+    return given

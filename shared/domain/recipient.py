@@ -1,0 +1,124 @@
+"""Who a campaign reaches: list members, their addresses, and why some are left out."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+import email_validator
+from email_validator import EmailNotValidError, validate_email
+
+# `.local` and the like: whether they can be reached is for the transport, and the made-up users
+# live there. The library documents this list as the place to say so.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+
+class MemberKind(StrEnum):
+    USER = "user"
+    COMPANY = "company"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a recipient list, as Pureservice knows it."""
+
+    kind: MemberKind
+    id: int
+    name: str
+    address: str | None = None  #: the default e-mail address, as registered
+    disabled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody a delivery goes to."""
+
+    member: str  #: `user:31` or `company:9`
+    name: str
+    address: str  #: ready for an envelope: trimmed, the domain in ASCII
+
+
+class LeftOutReason(StrEnum):
+    DUPLICATE = "duplicate"
+    NO_ADDRESS = "no_address"
+    INVALID_ADDRESS = "invalid_address"
+    DISABLED = "disabled"
+    NOT_ON_TEST_LIST = "not_on_test_list"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A membership that gets no delivery of its own, and why."""
+
+    list_id: int
+    member: Member
+    reason: LeftOutReason
+
+
+_SPACES = re.compile(r"\s+")
+# Bidirectional controls and zero-width marks: invisible, and make one name look like another.
+_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def tidy_name(name: str) -> str:
+    """The name on one line, without control characters or marks that hide or reverse text."""
+    visible = _INVISIBLE.sub("", _SPACES.sub(" ", name))
+    return "".join(c for c in visible if unicodedata.category(c) != "Cc").strip()
+
+
+def normalise_address(raw: str) -> str | None:
+    """The address as an envelope takes it, or None when it is not an address.
+
+    Spaces around it go, the domain is lower-cased and turned into ASCII (IDNA).
+    """
+    try:
+        address = validate_email(
+            _INVISIBLE.sub("", raw).strip(),
+            check_deliverability=False,
+            globally_deliverable=False,
+        )
+    except EmailNotValidError:
+        return None
+    return f"{address.local_part}@{address.ascii_domain.lower()}"
+
+
+def address_key(address: str) -> str:
+    """What tells two e-mail recipients apart: case never does, in practice, in either part."""
+    return address.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """Who may be written to at all: addresses, domains, or `*` for everybody.
+
+    >>> AllowList.of("kari@a.no, b.no").allows("ola@B.no")
+    True
+    """
+
+    entries: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> "AllowList":
+        return cls(frozenset(e.strip().casefold() for e in text.split(",") if e.strip()))
+
+    def allows(self, address: str) -> bool:
+        key = address_key(address)
+        domain = key.rpartition("@")[2]
+        return not self.entries.isdisjoint({"*", key, domain, f"@{domain}"})
+
+
+def recipient_of(member: Member, allowed: AllowList) -> Recipient | LeftOutReason:
+    """The member as an e-mail recipient, or why they cannot be one. Knows nothing of duplicates."""
+    if member.disabled:
+        return LeftOutReason.DISABLED
+    if not (member.address and member.address.strip()):
+        return LeftOutReason.NO_ADDRESS
+    address = normalise_address(member.address)
+    if address is None:
+        return LeftOutReason.INVALID_ADDRESS
+    if not allowed.allows(address):
+        return LeftOutReason.NOT_ON_TEST_LIST
+    return Recipient(str(member), tidy_name(member.name), address)

@@ -1,0 +1,186 @@
+"""Every setting, read once from the environment when the app is imported.
+
+A missing or wrong value stops the app there, with all problems listed at once, before anything is
+taken off a queue. `docs/settings.md` explains each; `local.settings.example.json` has them all.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from shared.domain.message import Sender
+from shared.domain.recipient import AllowList, normalise_address
+from shared.errors import SetupError
+
+
+def _address(value: str) -> str:
+    address = normalise_address(value)
+    if address is None:
+        raise ValueError("is not an e-mail address")
+    return address
+
+
+def _address_or_empty(value: str) -> str:
+    return _address(value) if value else ""
+
+
+def _not_empty_list(value: str) -> str:
+    if not AllowList.of(value).entries:
+        raise ValueError("names nobody: give addresses, domains, or * for everybody")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+OptionalAddress = Annotated[str, AfterValidator(_address_or_empty)]
+#: Goes into table keys, marks and file names.
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+#: Six fields, seconds first. The host is the judge of the rest.
+Schedule = Annotated[str, Field(pattern=r"^\s*(\S+\s+){5}\S+\s*$")]
+QueueName = Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,50}$")]
+PositiveInt = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class SenderSettings(BaseModel):
+    """One entry of SENDERS: what differs from the default sender for a zone or team."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    address: Address = Field(alias="from")
+    name: str = ""
+    reply_to: OptionalAddress = ""
+    envelope_from: OptionalAddress = ""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=True, hide_input_in_errors=True
+    )
+
+    # Who we are, and whom we may write to
+    INSTALLATION: Slug
+    ONLY_SEND_TO: Annotated[str, AfterValidator(_not_empty_list)]
+
+    # Azure
+    AzureWebJobsStorage: SecretStr
+    # (the host reads these three by itself, from the bindings, and knows no default of ours)
+    DISCOVER_SCHEDULE: Schedule
+    ACCOUNT_SCHEDULE: Schedule
+    DELIVER_EMAIL_QUEUE: QueueName
+
+    # Pureservice
+    PURESERVICE_URL: HttpUrl
+    PURESERVICE_PREFIX: str = "/agent/api"
+    PURESERVICE_KEY: SecretStr = Field(min_length=1)
+    PURESERVICE_AUTH: Literal["key", "bearer"] = "key"
+    PURESERVICE_TIMEOUT_SECONDS: PositiveInt = 30
+    PURESERVICE_API_USER_ID: NotNegative = 0
+
+    # What starts a campaign
+    EMAIL_CAMPAIGN_USER: Address = "masseutsendelse-ikke-svar@utsendelse.local"
+    MESSAGE_TRIGGER: Literal["communication", "failed_email"] = "communication"
+    MESSAGE_TYPE_NAME: str = "Til utsending"
+    MESSAGE_TYPE_FIELD: Literal["customtype.name", "typeName"] = "customtype.name"
+    STATUS_READY: str = "Utsending – klar"
+    STATUS_RUNNING: str = "Utsending – pågår"
+    STATUS_ATTENTION: str = "Utsending – må sjekkes"
+    STATUS_SOLVED: str = Field("Løst", min_length=1)
+    QUIET_PERIOD_MINUTES: NotNegative = 10
+    UNDO_SECONDS: NotNegative = 180
+    CAMPAIGN_MARK_FIELD: str = Field("customerReference", pattern=r"^(customerReference|cf_[1-9])$")
+    TICKET_TAG: str = Field("[Sak ID# {{RequestNumber}}]", pattern=r"\{\{RequestNumber\}\}")
+
+    # Recipient lists
+    LIST_ASSET_TYPE: str = Field("Mottakerliste", min_length=1)
+    LIST_TICKET_RELATION: str = Field("Gir mottakere til", min_length=1)
+    LIST_USER_RELATION: str = "Inneholder bruker"
+    LIST_COMPANY_RELATION: str = "Inneholder firma"
+
+    # E-mail
+    SMTP_HOST: str = Field(min_length=1)
+    SMTP_PORT: Annotated[int, Field(gt=0, lt=65536)] = 587
+    SMTP_TLS: Literal["starttls", "tls", "none"] = "starttls"
+    SMTP_USER: str = ""
+    SMTP_PASSWORD: SecretStr = SecretStr("")
+    SMTP_TIMEOUT_SECONDS: PositiveInt = 60
+    MAIL_FROM: Address
+    MAIL_FROM_NAME: str = ""
+    MAIL_REPLY_TO: OptionalAddress = ""
+    MAIL_ENVELOPE_FROM: OptionalAddress = ""
+    SENDERS: dict[str, SenderSettings] = Field(default_factory=dict)
+    EMAIL_RATE: NotNegative = 30
+
+    # The ledger
+    LEASE_SECONDS: PositiveInt = 300
+    GRACE_SECONDS: PositiveInt = 60
+    MAX_ATTEMPTS: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        problems = []
+        if self.SMTP_TIMEOUT_SECONDS * 2 > self.LEASE_SECONDS:
+            problems.append("LEASE_SECONDS: must be at least twice SMTP_TIMEOUT_SECONDS")
+        if not (self.LIST_USER_RELATION or self.LIST_COMPANY_RELATION):
+            problems.append("LIST_USER_RELATION, LIST_COMPANY_RELATION: at least one must be set")
+        if self.SMTP_USER and self.SMTP_TLS == "none" and self.SMTP_HOST not in _LOOPBACK:
+            problems.append("SMTP_TLS: a password is never sent without encryption")
+        problems += [
+            f"SENDERS: {key!r} must begin with zone: or team:"
+            for key in self.SENDERS
+            if not key.startswith(("zone:", "team:"))
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def allowed(self) -> AllowList:
+        return AllowList.of(self.ONLY_SEND_TO)
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.LEASE_SECONDS)
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(seconds=self.GRACE_SECONDS)
+
+    @property
+    def default_sender(self) -> Sender:
+        return Sender(
+            self.MAIL_FROM, self.MAIL_FROM_NAME, self.MAIL_REPLY_TO, self.MAIL_ENVELOPE_FROM
+        )
+
+
+def read_settings() -> Settings:
+    """The settings in the environment. Raises SetupError that lists every problem, no values."""
+    try:
+        return Settings()  # every value comes from the environment
+    except (ValidationError, PydanticSettingsError) as error:
+        raise SetupError(_every_problem(error)) from None
+
+
+def _every_problem(error: ValidationError | PydanticSettingsError) -> str:
+    if isinstance(error, PydanticSettingsError):
+        return f"The settings cannot be read: {error}"
+    lines = [
+        f"  {'.'.join(str(part) for part in problem['loc']) or 'together'}: "
+        + ("is not set" if problem["type"] == "missing" else problem["msg"])
+        for problem in error.errors(include_input=False, include_url=False)
+    ]
+    return "These settings must be put right (docs/settings.md):\n" + "\n".join(lines)
