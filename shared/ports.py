@@ -184,7 +184,6 @@ class Promise(Enum):
     """What a channel can do about a send that ended without an outcome."""
 
     DEDUPLICATES = "repeating with the same key is harmless"
-    CAN_BE_ASKED = "it can be asked whether it has the delivery"
     NEITHER = "only a person can find out"
 
 
@@ -197,6 +196,15 @@ class Receipt:
     final: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What was sent, as a file to keep."""
+
+    suffix: str
+    content_type: str
+    data: bytes
+
+
 Note = Callable[[str], Awaitable[None]]
 
 
@@ -205,10 +213,15 @@ class Channel(Protocol):
 
     name: str
     promise: Promise
+    time_limit: timedelta  #: a send that has not ended by then is given up
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
-        """Hand it to the provider, within `time_limit`. Raises one of our four errors.
+        """Hand it to the provider, within `time_limit`. Raises one of our errors otherwise.
 
         A send with two effects calls `note` with the first one's reference before the second.
         """
+        ...
+
+    async def archive(self, campaign_id: str, message: Message) -> Archived:
+        """The message as recipients got it, but addressed to nobody."""
         ...

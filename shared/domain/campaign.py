@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.delivery import NEVER
@@ -59,19 +59,40 @@ class RecipientList:
 
 
 @dataclass(frozen=True, slots=True)
+class Edge:
+    """Fingerprints of a list's first and last page, and where the last one began."""
+
+    first: str
+    last_start: int
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """How far the reading of the recipient lists has come.
 
-    `page` numbers the pages over all lists; rows planned from page N carry N, so that a page that
-    was half written before a crash can be told from one that was finished. `edges` holds, per
-    list, fingerprints of the first and the last page, and where the last one began.
+    `page` numbers the pages over all lists. Rows planned from page N carry N, so that a page that
+    was half written before a crash can be told from one that was finished. `edges` has one entry
+    per list begun.
     """
 
     list_index: int = 0
     start: int = 0
     page: int = 0
     memberships: int = 0
-    edges: tuple[tuple[str, int, str], ...] = ()
+    edges: tuple[Edge, ...] = ()
+
+    def past(self, members: int, fingerprint: str, last: bool) -> "Cursor":
+        """The cursor behind a page with that many members."""
+        first = fingerprint if self.start == 0 else self.edges[-1].first
+        done = self.edges if self.start == 0 else self.edges[:-1]
+        return Cursor(
+            list_index=self.list_index + last,
+            start=0 if last else self.start + members,
+            page=self.page + 1,
+            memberships=self.memberships + members,
+            edges=(*done, Edge(first, self.start, fingerprint)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,7 @@ class Campaign:
     blocked_from: Phase | None = None
     problem: str = ""  #: why it is blocked: the name of a text
     detail: dict[str, str] = field(default_factory=dict)
+    times_blocked: int = 0
     round: int = 1
     message: str = ""  #: which message of the ticket it carries, e.g. `communication:731`
     api_user: int = 0  #: who we are in Pureservice, learnt from our own mark
@@ -99,11 +121,21 @@ class Campaign:
     finished_at: datetime = NEVER
     steps: frozenset[str] = frozenset()  #: what has been done and must not be done twice
     ticket_seen: str = ""  #: the ticket's `modified` after our last word on it, when blocked
+    listed: bool = False  #: the stored row stands in the index of active campaigns
     version: str = ""  #: the stored row's ETag
 
     @property
     def active(self) -> bool:
         return self.phase not in ENDED
+
+    @property
+    def took(self) -> timedelta:
+        """From when the first might leave until nothing was open."""
+        return self.finished_at - self.starts_at
+
+    @property
+    def ordinal(self) -> int:
+        return int(self.id.rpartition("-")[2])
 
     def to(self, phase: Phase, **changes: object) -> "Campaign":
         """The campaign in its next phase. Raises ValueError for a move that is not allowed."""

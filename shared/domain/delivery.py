@@ -87,7 +87,8 @@ class OpenDelivery:
     """What is left to do: exists only until the delivery is settled, and carries what a send needs.
 
     `slot` is when it was last released for, `not_before` when it may be claimed at the earliest,
-    `note` the provider's reference between two effects, `poisoned` how often the queue gave up.
+    `note` the provider's reference between two effects, `submitted` when a provider has it and
+    answers later, `poisoned` how often the queue gave up.
     """
 
     id: str
@@ -99,12 +100,13 @@ class OpenDelivery:
     slot: datetime = NEVER
     not_before: datetime = NEVER
     note: str = ""
+    submitted: bool = False
     poisoned: int = 0
     version: str = ""  #: the stored row's ETag
 
     def claimable(self, now: datetime) -> bool:
         """True when a worker may take it. An expired claim is for the sweep, never for a worker."""
-        return self.claim is None and self.not_before <= now
+        return self.claim is None and not self.submitted and self.not_before <= now
 
 
 @dataclass(frozen=True, slots=True)

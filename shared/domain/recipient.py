@@ -27,6 +27,7 @@ class Member:
     name: str
     address: str | None = None  #: the default e-mail address, as registered
     disabled: bool = False
+    relation: int = 0  #: the relation that makes it a member; the same member may have several
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
@@ -103,6 +104,10 @@ class AllowList:
     @classmethod
     def of(cls, text: str) -> "AllowList":
         return cls(frozenset(e.strip().casefold() for e in text.split(",") if e.strip()))
+
+    @property
+    def everybody(self) -> bool:
+        return "*" in self.entries
 
     def allows(self, address: str) -> bool:
         key = address_key(address)

@@ -1,0 +1,69 @@
+"""The storage account: one connection, and what must be in it before anything works."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from azure.core.exceptions import AzureError, ResourceExistsError
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.data.tables.aio import TableServiceClient
+from azure.storage.blob.aio import BlobServiceClient
+from azure.storage.queue import TextBase64EncodePolicy
+from azure.storage.queue.aio import QueueServiceClient
+
+from shared.adapters.azure_blobs import AzureBlobs
+from shared.adapters.azure_queue import AzureQueue
+from shared.adapters.azure_table import RETRIES, AzureTable
+
+
+class AzureStorage:
+    """Hands out tables, queues and containers, and makes those that are missing when asked to."""
+
+    def __init__(
+        self, connection_string: str, policies: Sequence[SansIOHTTPPolicy[Any, Any]] = ()
+    ) -> None:
+        """Goes nowhere yet. `policies` see every request, its repetitions included."""
+        options: dict[str, Any] = {**RETRIES, "per_retry_policies": list(policies)}
+        self._tables = TableServiceClient.from_connection_string(connection_string, **options)
+        self._queues = QueueServiceClient.from_connection_string(connection_string, **options)
+        self._blobs = BlobServiceClient.from_connection_string(connection_string, **options)
+        self._wanted: list[tuple[str, str]] = []
+
+    def table(self, name: str) -> AzureTable:
+        self._wanted.append(("table", name))
+        return AzureTable(self._tables.get_table_client(name))
+
+    def queue(self, name: str) -> AzureQueue:
+        self._wanted.append(("queue", name))
+        return AzureQueue(
+            self._queues.get_queue_client(name, message_encode_policy=TextBase64EncodePolicy())
+        )
+
+    def container(self, name: str) -> AzureBlobs:
+        self._wanted.append(("container", name))
+        return AzureBlobs(self._blobs.get_container_client(name))
+
+    async def prepare(self) -> None:
+        """Make what has been handed out and is not there. Costs nothing the second time."""
+        make: dict[str, Callable[[str], Awaitable[object]]] = {
+            "table": self._tables.create_table,
+            "queue": self._queues.create_queue,
+            "container": self._blobs.create_container,
+        }
+        while self._wanted:
+            kind, name = self._wanted[-1]
+            with suppress(ResourceExistsError):
+                await make[kind](name)
+            self._wanted.pop()
+
+    async def answers(self) -> bool:
+        """True when the account can be read just now."""
+        try:
+            await self._queues.get_service_properties()
+        except AzureError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        for client in (self._tables, self._queues, self._blobs):
+            await client.close()

@@ -1,0 +1,25 @@
+"""The ledger: what was promised to whom, and what became of it. The queue only says "have a look".
+
+Everything here stands on one port, `Table`, and on two rules. A write that matters carries the
+version of the row it changes. And no failing answer is believed: after a clash or a doubtful
+answer the row itself is read, because a client's own retry of a committed write clashes with
+itself.
+"""
+
+from dataclasses import dataclass
+
+from shared.ledger.campaigns import Campaigns
+from shared.ledger.channels import Channels
+from shared.ledger.deliveries import Deliveries
+from shared.ports import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    campaigns: Campaigns
+    deliveries: Deliveries
+    channels: Channels
+
+    @classmethod
+    def on(cls, *, campaigns: Table, deliveries: Table, channels: Table) -> "Ledger":
+        return cls(Campaigns(campaigns), Deliveries(deliveries), Channels(channels))

@@ -1,0 +1,397 @@
+"""The deliveries of a campaign: one partition, five kinds of rows.
+
+    d:<delivery>        the account: recipient, status, round, provider's reference, reason
+    o:<delivery>        what is left to do; exists only while the delivery is open
+    p:<delivery>        exists only while somebody must look at it (failed, uncertain)
+    a:<delivery>:<nnn>  one attempt, never changed
+    s:<list>:<member>:<relation>  a membership left out, and why
+
+"Is it complete?", "what is stuck?" and "what went wrong?" are therefore range queries whose cost
+follows the answer, not the size of the campaign, and there is no counter to fight over.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import uuid4
+
+from shared.domain.delivery import (
+    MOVES,
+    PROBLEMS,
+    Claim,
+    Delivery,
+    OpenDelivery,
+    Outcome,
+    Reason,
+    Status,
+)
+from shared.domain.pace import LOST_AFTER
+from shared.domain.recipient import LeftOut
+from shared.errors import ClashError, DoubtfulError, StorageError
+from shared.ledger.delivery_rows import (
+    attempt_key,
+    attempt_row,
+    delivery_columns,
+    left_out_row,
+    new_rows,
+    open_columns,
+    outcome_columns,
+    problem_row,
+    read_delivery,
+    read_left_out,
+    read_open,
+)
+from shared.ledger.rows import after, stamp
+from shared.ports import Delete, Insert, Merge, Row, Table, Value, Where, Write
+
+#: As many operations as one transaction takes.
+_TRANSACTION = 100
+
+
+class Deliveries:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    # --- planning: only while the campaign is being expanded ---
+
+    async def plan(
+        self, campaign: str, planned: Sequence[Delivery], left_out: Sequence[LeftOut]
+    ) -> None:
+        """Write a page of recipients. Planning the same page again changes nothing.
+
+        `d:` and `o:` are inserted together and never replaced: what has been settled since
+        cannot come to life again.
+        """
+        for some in _portions(planned, _TRANSACTION // 2):
+            try:
+                await self._table.write(campaign, *(w for one in some for w in new_rows(one)))
+            except StorageError:
+                for one in some:  # a clash names only the first row it met
+                    await self._plan_one(one)
+        for leavings in _portions(left_out, _TRANSACTION):
+            await self._table.write(campaign, *(left_out_row(one) for one in leavings))
+
+    async def _plan_one(self, delivery: Delivery) -> None:
+        try:
+            await self._table.write(delivery.campaign, *new_rows(delivery))
+        except ClashError:
+            return  # it is there already
+
+    async def planned_ids(self, campaign: str, before_page: int) -> AsyncIterator[str]:
+        """The ids planned from pages before this one."""
+        rows = self._range(
+            campaign, "d:", where=[Where("page", "lt", before_page)], columns=["page"]
+        )
+        async for row in rows:
+            yield row.key.removeprefix("d:")
+
+    async def count(self, campaign: str) -> tuple[int, int]:
+        """How many deliveries there are, and how many memberships were left out. Reads them all."""
+        counts = []
+        for prefix in ("d:", "s:"):
+            counts.append(sum([1 async for _ in self._range(campaign, prefix, columns=["reason"])]))
+        return counts[0], counts[1]
+
+    async def discard_plan(self, campaign: str) -> None:
+        """Forget a reading that has to be made again. Nothing may have been released yet."""
+        for prefix in ("o:", "d:", "s:"):
+            keys = [row.key async for row in self._range(campaign, prefix, columns=["page"])]
+            for some in _portions(keys, _TRANSACTION):
+                await self._table.write(campaign, *(Delete(key, None) for key in some))
+
+    # --- releasing ---
+
+    async def due(self, campaign: str, now: datetime, limit: int) -> list[OpenDelivery]:
+        """Open deliveries that ought to have a queue item and have none."""
+        rows = self._range(
+            campaign,
+            "o:",
+            where=[
+                Where("token", "eq", ""),
+                Where("submitted", "eq", False),
+                Where("slot", "lt", stamp(now - LOST_AFTER)),
+                Where("not_before", "le", stamp(now)),
+            ],
+            limit=limit,
+        )
+        return [read_open(campaign, row) async for row in rows]
+
+    async def release(self, released: Sequence[tuple[OpenDelivery, datetime]]) -> None:
+        """Note for which slot each was released.
+
+        A row that changes meanwhile is left as it is: an item too many is harmless, and one too
+        few is made good when the slot has been over for a while.
+        """
+        for some in _portions(released, _TRANSACTION):
+            writes = [
+                Merge(f"o:{one.id}", {"slot": stamp(slot)}, one.version) for one, slot in some
+            ]
+            try:
+                await self._table.write(some[0][0].campaign, *writes)
+            except StorageError:
+                for write in writes:
+                    await self._try(some[0][0].campaign, write)
+
+    async def take_back(self, opened: OpenDelivery, not_before: datetime) -> None:
+        """Undo a release that nobody has claimed: it becomes due again at `not_before`."""
+        columns: dict[str, Value] = {"slot": "", "not_before": stamp(not_before)}
+        await self._try(opened.campaign, Merge(f"o:{opened.id}", columns, opened.version))
+
+    async def _try(self, campaign: str, write: Write) -> None:
+        try:
+            await self._table.write(campaign, write)
+        except StorageError:
+            return
+
+    # --- delivering ---
+
+    async def get_open(self, campaign: str, delivery: str) -> OpenDelivery | None:
+        """What is left to do for this delivery; None when it is settled or never was."""
+        row = await self._table.get(campaign, f"o:{delivery}")
+        return read_open(campaign, row) if row else None
+
+    async def claim(
+        self, opened: OpenDelivery, now: datetime, lease: timedelta
+    ) -> OpenDelivery | None:
+        """The delivery, ours until now + lease; None when somebody else has it or had it."""
+        return await self._take(opened, now, lease) if opened.claimable(now) else None
+
+    async def take_over(
+        self, opened: OpenDelivery, now: datetime, lease: timedelta, grace: timedelta
+    ) -> OpenDelivery | None:
+        """A claim that ended without an outcome becomes ours; None while it may still be alive."""
+        if opened.claim is None or now <= opened.claim.until + grace:
+            return None
+        return await self._take(opened, now, lease)
+
+    async def _take(
+        self, opened: OpenDelivery, now: datetime, lease: timedelta
+    ) -> OpenDelivery | None:
+        claim = Claim(uuid4().hex, now + lease)
+        attempt = opened.attempt + 1
+        columns: dict[str, Value] = {
+            "token": claim.token,
+            "until": stamp(claim.until),
+            "attempt": attempt,
+        }
+        try:
+            [version] = await self._table.write(
+                opened.campaign, Merge(f"o:{opened.id}", columns, opened.version)
+            )
+        except StorageError as error:
+            stored = await self.get_open(opened.campaign, opened.id)
+            if stored is None or stored.claim != claim:
+                untouched = stored is not None and stored.version == opened.version
+                if untouched and isinstance(error, DoubtfulError):
+                    raise  # nobody has it: let the queue bring it again
+                return None
+            version = stored.version
+        return replace(opened, claim=claim, attempt=attempt, version=version)
+
+    async def note(self, opened: OpenDelivery, reference: str) -> OpenDelivery:
+        """Keep the first effect's reference before the second. ClashError: the claim is lost."""
+        try:
+            [version] = await self._table.write(
+                opened.campaign, Merge(f"o:{opened.id}", {"note": reference}, opened.version)
+            )
+        except StorageError as error:
+            stored = await self.get_open(opened.campaign, opened.id)
+            if stored is None or (stored.claim, stored.note) != (opened.claim, reference):
+                raise ClashError(f"delivery {opened.id}: the claim is lost") from error
+            version = stored.version
+        return replace(opened, note=reference, version=version)
+
+    async def put_back(
+        self,
+        opened: OpenDelivery,
+        not_before: datetime,
+        outcome: Outcome | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Give up the claim: nothing was sent. With an outcome it counts as an attempt.
+
+        Throttling has no outcome, and costs nobody an attempt.
+        """
+        columns: dict[str, Value] = {
+            "token": "",
+            "until": "",
+            "slot": "",
+            "not_before": stamp(not_before),
+            "attempt": opened.attempt if outcome else opened.attempt - 1,
+        }
+        writes: list[Write] = [Merge(f"o:{opened.id}", columns, opened.version)]
+        if outcome and at:
+            writes.append(attempt_row(opened, outcome, at))
+        try:
+            await self._table.write(opened.campaign, *writes)
+        except StorageError as error:
+            stored = await self.get_open(opened.campaign, opened.id)
+            if stored and stored.claim == opened.claim and isinstance(error, DoubtfulError):
+                raise
+
+    async def poisoned(self, opened: OpenDelivery) -> None:
+        """The queue has given up an item for it: put it back, and count."""
+        columns: dict[str, Value] = {"slot": "", "poisoned": opened.poisoned + 1}
+        await self._try(opened.campaign, Merge(f"o:{opened.id}", columns, opened.version))
+
+    async def submit(
+        self, opened: OpenDelivery, outcome: Outcome, at: datetime, look_again: datetime
+    ) -> None:
+        """The provider has it and answers later: still open, but nobody's to send."""
+        columns: dict[str, Value] = {
+            "token": "",
+            "until": "",
+            "submitted": True,
+            "note": outcome.reference,
+            "not_before": stamp(look_again),
+        }
+        try:
+            await self._table.write(
+                opened.campaign,
+                Merge(f"o:{opened.id}", columns, opened.version),
+                Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at), None),
+                attempt_row(opened, outcome, at),
+            )
+        except StorageError:
+            if not await self._recorded(opened):
+                raise
+
+    async def settle(self, opened: OpenDelivery, outcome: Outcome, at: datetime) -> bool:
+        """Close the account of this delivery, for this round. True when it stands as we say.
+
+        When somebody else was first, late truth still counts: *uncertain* becomes what the slow
+        worker heard, a *sent* closes what had been put back, and the attempt is recorded anyway.
+        """
+        writes: list[Write] = [
+            Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at), None),
+            Delete(f"o:{opened.id}", opened.version),
+        ]
+        if outcome.status in PROBLEMS:
+            writes.append(problem_row(opened, outcome, at))
+        if opened.claim:
+            writes.append(attempt_row(opened, outcome, at))
+        try:
+            await self._table.write(opened.campaign, *writes)
+        except StorageError as error:
+            if opened.claim and await self._recorded(opened):
+                return True
+            stored = await self.get_open(opened.campaign, opened.id)
+            if stored and stored.claim == opened.claim:
+                if stored.version == opened.version or not isinstance(error, ClashError):
+                    raise  # nothing was written, and nobody else can settle it for us
+                return await self.settle(replace(opened, version=stored.version), outcome, at)
+            return await self._late(opened, stored, outcome, at)
+        return True
+
+    async def _late(
+        self, opened: OpenDelivery, stored: OpenDelivery | None, outcome: Outcome, at: datetime
+    ) -> bool:
+        if opened.claim is None:
+            return False
+        if stored and stored.claim is None and outcome.status is Status.SENT:
+            # put back meanwhile, and not taken since: it must not go out again
+            return await self.settle(replace(stored, claim=opened.claim), outcome, at)
+        row = await self._table.get(opened.campaign, f"d:{opened.id}")
+        known = row and read_delivery(opened.campaign, row)
+        writes: list[Write] = [attempt_row(opened, outcome, at)]
+        correct = bool(
+            known
+            and stored is None
+            and known.round == opened.round
+            and known.status is Status.UNCERTAIN
+            and outcome.status in MOVES[Status.UNCERTAIN]
+        )
+        if correct and known:
+            writes.append(
+                Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at), known.version)
+            )
+            problem = f"p:{opened.id}"
+            writes.append(
+                problem_row(opened, outcome, at)
+                if outcome.status in PROBLEMS
+                else Delete(problem, None)
+            )
+        try:
+            await self._table.write(opened.campaign, *writes)
+        except StorageError:
+            if not await self._recorded(opened):
+                raise
+        return correct
+
+    async def _recorded(self, opened: OpenDelivery) -> bool:
+        """True when this very attempt stands in the ledger: our write got through after all."""
+        row = await self._table.get(opened.campaign, attempt_key(opened))
+        return bool(row and opened.claim and row.values.get("token") == opened.claim.token)
+
+    # --- accounting ---
+
+    async def overdue(
+        self, campaign: str, now: datetime, grace: timedelta, limit: int = 1_000
+    ) -> list[OpenDelivery]:
+        """Claims that ended without an outcome, and can no longer be alive."""
+        rows = self._range(
+            campaign,
+            "o:",
+            where=[Where("until", "gt", ""), Where("until", "lt", stamp(now - grace))],
+            limit=limit,
+        )
+        return [read_open(campaign, row) async for row in rows]
+
+    async def any_open(self, campaign: str) -> bool:
+        """One request, however large the campaign is."""
+        async for _ in self._range(campaign, "o:", columns=["round"], limit=1):
+            return True
+        return False
+
+    async def all(self, campaign: str) -> AsyncIterator[Delivery]:
+        async for row in self._range(campaign, "d:"):
+            yield read_delivery(campaign, row)
+
+    async def left_out(self, campaign: str) -> AsyncIterator[LeftOut]:
+        async for row in self._range(campaign, "s:"):
+            yield read_left_out(row)
+
+    async def problems(self, campaign: str, limit: int = 1_000) -> list[str]:
+        """Ids of the deliveries that somebody must look at."""
+        rows = self._range(campaign, "p:", columns=["status"], limit=limit)
+        return [row.key.removeprefix("p:") async for row in rows]
+
+    async def attempts(self, campaign: str, delivery: str) -> list[Row]:
+        """The history of one delivery, oldest first."""
+        return [row async for row in self._range(campaign, f"a:{delivery}:")]
+
+    async def reopen(self, deliveries: Sequence[Delivery], round_: int) -> None:
+        """Open these failed deliveries again, for this round. Doing it twice changes nothing."""
+        for one in deliveries:
+            if Status.PLANNED not in MOVES[one.status] or one.round >= round_:
+                continue
+            fresh = replace(one, status=Status.PLANNED, round=round_, reason=Reason.NONE)
+            writes: list[Write] = [
+                Merge(f"d:{one.id}", delivery_columns(fresh), one.version),
+                Insert(f"o:{one.id}", open_columns(fresh)),
+            ]
+            if one.status in PROBLEMS:
+                writes.append(Delete(f"p:{one.id}", None))
+            try:
+                await self._table.write(one.campaign, *writes)
+            except ClashError:
+                continue  # opened already, or settled by late truth: both are as they should be
+
+    def _range(
+        self,
+        campaign: str,
+        prefix: str,
+        *,
+        where: Sequence[Where] = (),
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> AsyncIterator[Row]:
+        return self._table.query(campaign, prefix, after(prefix), where, columns, limit)
+
+
+_Item = TypeVar("_Item")
+
+
+def _portions(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    return (items[i : i + size] for i in range(0, len(items), size))

@@ -1,0 +1,175 @@
+"""The rows of a campaign's partition, in and out of columns. `deliveries.py` names the kinds."""
+
+from datetime import datetime
+
+from shared.domain.delivery import (
+    Claim,
+    Delivery,
+    OpenDelivery,
+    Outcome,
+    Reason,
+    Status,
+)
+from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.ledger.rows import moment, stamp
+from shared.ports import Insert, Put, Row, Value
+
+#: A provider's own words are kept, but not whole essays.
+_DETAIL_LENGTH = 1_000
+
+
+def new_rows(delivery: Delivery) -> tuple[Insert, Insert]:
+    """A planned delivery: its account, and what is left to do."""
+    return (
+        Insert(f"d:{delivery.id}", delivery_columns(delivery)),
+        Insert(f"o:{delivery.id}", open_columns(delivery)),
+    )
+
+
+def delivery_columns(delivery: Delivery) -> dict[str, Value]:
+    return {
+        **_recipient_columns(delivery.recipient),
+        "channel": delivery.channel,
+        "status": delivery.status,
+        "round": delivery.round,
+        "attempts": delivery.attempts,
+        "reason": delivery.reason,
+        "reference": delivery.reference,
+        "detail": delivery.detail,
+        "settled_at": stamp(delivery.settled_at),
+        "page": delivery.page,
+    }
+
+
+def open_columns(delivery: Delivery) -> dict[str, Value]:
+    return {
+        **_recipient_columns(delivery.recipient),
+        "round": delivery.round,
+        "attempt": delivery.attempts,
+        "token": "",
+        "until": "",
+        "slot": "",
+        "not_before": "",
+        "note": "",
+        "submitted": False,
+        "poisoned": 0,
+    }
+
+
+def outcome_columns(opened: OpenDelivery, outcome: Outcome, at: datetime) -> dict[str, Value]:
+    """What an outcome changes in the account."""
+    return {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "reference": outcome.reference,
+        "detail": outcome.detail[:_DETAIL_LENGTH],
+        "attempts": opened.attempt,
+        "settled_at": stamp(at),
+    }
+
+
+def problem_row(opened: OpenDelivery, outcome: Outcome, at: datetime) -> Put:
+    return Put(
+        f"p:{opened.id}",
+        {"status": outcome.status, "reason": outcome.reason, "settled_at": stamp(at)},
+    )
+
+
+def attempt_key(opened: OpenDelivery) -> str:
+    return f"a:{opened.id}:{opened.attempt:03}"
+
+
+def attempt_row(opened: OpenDelivery, outcome: Outcome, at: datetime) -> Insert:
+    return Insert(
+        attempt_key(opened),
+        {
+            "round": opened.round,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "reference": outcome.reference,
+            "detail": outcome.detail[:_DETAIL_LENGTH],
+            "at": stamp(at),
+            "token": opened.claim.token if opened.claim else "",
+        },
+    )
+
+
+def left_out_row(left_out: LeftOut) -> Put:
+    member = left_out.member
+    return Put(
+        f"s:{left_out.list_id}:{member}:{member.relation}",
+        {
+            "name": member.name,
+            "address": member.address or "",
+            "reason": left_out.reason,
+        },
+    )
+
+
+def _recipient_columns(recipient: Recipient) -> dict[str, Value]:
+    return {
+        "member": recipient.member,
+        "name": recipient.name,
+        "address": recipient.address,
+    }
+
+
+def _recipient(row: Row) -> Recipient:
+    return Recipient(
+        member=str(row.values["member"]),
+        name=str(row.values["name"]),
+        address=str(row.values["address"]),
+    )
+
+
+def read_delivery(campaign: str, row: Row) -> Delivery:
+    v = row.values
+    return Delivery(
+        id=row.key.removeprefix("d:"),
+        campaign=campaign,
+        recipient=_recipient(row),
+        channel=str(v["channel"]),
+        status=Status(str(v["status"])),
+        round=int(v["round"]),
+        attempts=int(v["attempts"]),
+        reason=Reason(str(v["reason"])),
+        reference=str(v["reference"]),
+        detail=str(v["detail"]),
+        settled_at=moment(v["settled_at"]),
+        page=int(v["page"]),
+        version=row.version,
+    )
+
+
+def read_open(campaign: str, row: Row) -> OpenDelivery:
+    v = row.values
+    token = str(v["token"])
+    return OpenDelivery(
+        id=row.key.removeprefix("o:"),
+        campaign=campaign,
+        recipient=_recipient(row),
+        round=int(v["round"]),
+        attempt=int(v["attempt"]),
+        claim=Claim(token, moment(v["until"])) if token else None,
+        slot=moment(v["slot"]),
+        not_before=moment(v["not_before"]),
+        note=str(v["note"]),
+        submitted=bool(v["submitted"]),
+        poisoned=int(v["poisoned"]),
+        version=row.version,
+    )
+
+
+def read_left_out(row: Row) -> LeftOut:
+    _, list_id, kind, member_id, relation = row.key.split(":")
+    return LeftOut(
+        int(list_id),
+        Member(
+            MemberKind(kind),
+            int(member_id),
+            str(row.values["name"]),
+            str(row.values["address"]) or None,
+            relation=int(relation),
+        ),
+        LeftOutReason(str(row.values["reason"])),
+    )
