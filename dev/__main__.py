@@ -13,7 +13,7 @@ TASKS = {
     "test": ("dev.tasks:test", "the tests; further options go to pytest"),
     "up": ("dev.up", "everything at once until Ctrl-C: storage, simulator, mail sink, host"),
     "azurite": ("dev.azurite", "the storage emulator alone"),
-    "pureservice": ("dev.pureservice", "the Pureservice simulator alone"),
+    "pureservice": ("dev.pureservice.__main__", "the Pureservice simulator alone"),
     "mail": ("dev.mail", "the mail sink alone"),
     "host": ("dev.host", "the Functions host alone"),
     "seed": ("dev.seed", "put a scenario into a running simulator"),
@@ -49,6 +49,9 @@ def main(argv: list[str]) -> int:
         python = setup.ensure_venv()
         if not setup.inside():
             return setup.rerun(python, argv)
+        from dev.process import follow_parent
+
+        follow_parent()
         module, _, function = TASKS[task][0].partition(":")
         run = getattr(importlib.import_module(module), function or "main")
         return int(run(options))

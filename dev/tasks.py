@@ -1,16 +1,17 @@
 """The tasks that only start a tool: test, lint, lock."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 from dev.setup import ROOT
 
 
 def test(options: list[str]) -> int:
     """Pytest with these options; its exit status."""
-    return subprocess.call([sys.executable, "-m", "pytest", *options], cwd=ROOT)
+    import pytest
+
+    # In this process, so that Ctrl-C reaches pytest alone and fixtures are taken down.
+    return int(pytest.main(options))
 
 
 def lint(options: list[str]) -> int:
@@ -24,7 +25,9 @@ def lint(options: list[str]) -> int:
 
 def lock(options: list[str]) -> int:
     """Renew the lock file, for all platforms and Pythons; options go to `uv pip compile`."""
-    uv = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
-    flags = "--quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url"
+    flags = (
+        "--quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url"
+    )
     files = ["requirements-dev.in", "--output-file", "requirements-dev.txt"]
-    return subprocess.call([str(uv), "pip", "compile", *flags.split(), *options, *files], cwd=ROOT)
+    command = [sys.executable, "-m", "uv", "pip", "compile", *flags.split(), *options, *files]
+    return subprocess.call(command, cwd=ROOT)

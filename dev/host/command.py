@@ -1,0 +1,86 @@
+"""`python -m dev host`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+from azure.core.exceptions import AzureError
+
+from dev.host.app import AppError, read_json, read_settings
+from dev.host.host import Host, Options
+from dev.setup import ROOT
+
+#: Levels as host.json names them.
+LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "information": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "none": logging.CRITICAL + 1,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the app until Ctrl-C or SIGTERM; a second one does not wait for running calls."""
+    options = _parse(argv)
+    try:
+        host_json = read_json(options.app / "host.json")
+        settings = read_settings(options.settings or options.app / "local.settings.json")
+        level = options.log_level or host_json.get("logging", {}).get("logLevel", {}).get("default")
+        _log_at(LEVELS[(level or "information").lower()])
+        host = Host(
+            options.app,
+            host_json=host_json,
+            settings=settings,
+            options=Options(
+                port=options.port, key=options.key or None, visibility=options.visibility
+            ),
+        )
+        # A request to terminate is handled like Ctrl-C, for which asyncio has a way.
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        asyncio.run(_serve(host, options.grace))
+    except KeyboardInterrupt:
+        return 0
+    except (AppError, AzureError, OSError) as error:
+        logging.getLogger("dev.host").error("host.stopped %s", error)
+        return 1
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    environment = os.environ
+    parser = argparse.ArgumentParser(
+        prog="python -m dev host",
+        description="Run a Functions app on this machine, against the storage in its settings.",
+    )
+    parser.add_argument("--app", type=Path, default=ROOT, help="folder with function_app.py")
+    parser.add_argument("--settings", type=Path, help="default: local.settings.json of the app")
+    parser.add_argument("--port", type=int, default=int(environment.get("HOST_PORT", "7071")))
+    parser.add_argument("--key", default=environment.get("HOST_KEY"), help="also: HOST_KEY")
+    parser.add_argument("--visibility", type=int, default=600, metavar="SECONDS")
+    parser.add_argument("--grace", type=float, default=30, metavar="SECONDS")
+    parser.add_argument("--log-level", type=str.lower, choices=LEVELS)
+    return parser.parse_args(argv)
+
+
+def _log_at(level: int) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for chatty in ("azure", "uvicorn"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+
+
+async def _serve(host: Host, grace: float) -> None:
+    await host.start()
+    try:
+        await host.run_until(lambda: False)
+    finally:
+        await host.stop(grace)
+        if host.running:  # in threads, which nobody can end and which Python would wait for
+            logging.getLogger("dev.host").warning("host.abandoned invocations=%s", host.running)
+            logging.shutdown()
+            os._exit(1)

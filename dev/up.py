@@ -1,0 +1,83 @@
+"""Everything at once: storage, Pureservice simulator, mail sink and host, until Ctrl-C."""
+
+import argparse
+import contextlib
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+from dev import azurite, process
+from dev.setup import ROOT, WORK, SetupError
+
+#: Each part, its arguments and the ports that say it is ready; the host needs the others.
+PARTS = {
+    "azurite": ([], [10000, 10001, 10002]),
+    "pureservice": (["--port", "7080"], [7080]),
+    "mail": (["--port", "7025", "--dir", str(WORK / "mail")], [7025]),
+    "host": (["--port", "7071"], [7071]),
+}
+
+START_SECONDS = 60
+
+
+def main(argv: list[str]) -> int:
+    """Start all parts, each line they say under their name; stop them together."""
+    parser = argparse.ArgumentParser(prog="python -m dev up", description=__doc__)
+    parser.add_argument("--settings", type=Path, default=ROOT / "local.settings.example.json")
+    options = parser.parse_args(argv)
+    if taken := [port for _, ports in PARTS.values() for port in ports if _listens(port)]:
+        raise SetupError(f"Something already listens on port {', '.join(map(str, taken))}.")
+    azurite.ensure_installed()
+    children: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for name, (arguments, ports) in PARTS.items():
+            settings = ["--settings", str(options.settings)] if name == "host" else []
+            children[name] = process.start_task(name, *arguments, *settings)
+            threading.Thread(target=_relay, args=(name, children[name]), daemon=True).start()
+            _wait_until_ready(name, children[name], ports)
+        print(
+            "\nReady. Stop with Ctrl-C.\n"
+            "  console and API  http://127.0.0.1:7071\n"
+            "  Pureservice      http://127.0.0.1:7080\n"
+            f"  sent mail        {WORK / 'mail'}\n",
+            flush=True,
+        )
+        process.wait_until(lambda: any(child.poll() is not None for child in children.values()))
+    finally:
+        ended = [name for name, child in children.items() if child.poll() is not None]
+        for child in reversed(children.values()):  # the host first, the storage last
+            process.stop(child, grace=40)
+    for name in ended:
+        print(f"{name} stopped by itself ({children[name].returncode}), and the others with it.")
+    return 1 if ended else 0
+
+
+def _relay(name: str, child: subprocess.Popen[str]) -> None:
+    assert child.stdout
+    with contextlib.suppress(ValueError):  # closed when it was stopped
+        for line in child.stdout:
+            print(f"{name:>11} | {line}", end="", flush=True)
+
+
+def _wait_until_ready(name: str, child: subprocess.Popen[str], ports: list[int]) -> None:
+    """SetupError when the part ends, or does not listen in time."""
+    remaining = START_SECONDS * 10  # process.wait_until looks ten times a second
+
+    def settled() -> bool:
+        nonlocal remaining
+        remaining -= 1
+        return all(map(_listens, ports)) or child.poll() is not None or not remaining
+
+    if not process.wait_until(settled):
+        raise KeyboardInterrupt
+    if child.poll() is not None:
+        raise SetupError(f"{name} could not start; it says why above")
+    if not remaining:
+        raise SetupError(f"{name} does not answer on port {', '.join(map(str, ports))}")
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
