@@ -1,0 +1,546 @@
+"""Made-up tenants: what every one has, and campaigns of any size with known outcomes."""
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from . import behaviour
+from .schema import API_USER, SYSTEM_USER
+from .world import EXPECTED, Row, World
+
+Scenario = Literal["email", "ticket", "digipost"]
+Trigger = Literal["communication", "failed_email"]
+
+LIST_TYPE = "Mottakerliste"
+MESSAGE_TYPE = "Til utsending"
+HAS_USER, HAS_COMPANY, GIVES_TO = "Inneholder bruker", "Inneholder firma", "Gir mottakere til"
+PLACEHOLDERS: Mapping[Scenario, str] = {
+    "email": "masseutsendelse-ikke-svar@utsendelse.local",
+    "ticket": "masseutsendelse-med-svar@utsendelse.local",
+    "digipost": "masseutsendelse-digipost@utsendelse.local",
+}
+AGENT = 3  #: the case worker who starts the campaigns
+TICKET, CHANGE = 1, 2  #: request types
+_STATUSES = (
+    ("Løst", 50, CHANGE),
+    ("Ny", 10, TICKET),
+    ("Under arbeid", 30, TICKET),
+    ("Venter - sluttbruker", 45, TICKET),
+    ("Løst", 50, TICKET),
+    ("Lukket", 60, TICKET),
+    ("Utsending – til kontroll", 30, TICKET),
+    ("Utsending – klar", 30, TICKET),
+    ("Utsending – pause", 40, TICKET),
+    ("Utsending – avbryt", 30, TICKET),
+    ("Utsending – pågår", 40, TICKET),
+    ("Utsending – må sjekkes", 30, TICKET),
+    ("Ny", 10, CHANGE),
+)
+
+
+def seed_base(world: World) -> None:
+    """What a tenant must have before there can be a campaign; no tickets."""
+    for key, name in (("Ticket", "Sak"), ("Change", "Endring")):
+        world.add("requesttype", {"name": name, "key": key})
+    for index, (name, core, request_type) in enumerate(_STATUSES):
+        status = {"name": name, "userDisplayName": name, "coreStatus": core, "index": index}
+        world.add("status", {**status, "requestTypeId": request_type, "default": name == "Ny"})
+    world.add(
+        "status",
+        {"name": "Ute av bruk", "coreStatus": 30, "requestTypeId": TICKET, "disabled": True},
+    )
+    for request_type in (CHANGE, TICKET):
+        for kind, names in (("priority", ("Normal", "Høy")), ("source", ("E-post", "Telefon"))):
+            for name in names:
+                default = name in ("Normal", "E-post")
+                world.add(kind, {"name": name, "requestTypeId": request_type, "default": default})
+    for name in ("Henvendelse", "Hendelse"):
+        world.add("tickettype", {"name": name, "default": name == "Henvendelse"})
+    world.add("changetype", {"name": "Standard"})
+    for zone, teams in (
+        ("Fordeling", ("Postmottak", "Førstelinje")),
+        ("Kommunikasjon", ("Utsendinger",)),
+    ):
+        department = world.add("department", {"name": zone})
+        for team in teams:
+            world.add("team", {"name": team, "departmentId": department["id"]})
+    for level, name in ((1, "Informasjon"), (2, "Høring"), (3, "Ekstern")):
+        world.add("category", {"name": name, "level": level})
+    for name in ("Intern logg", MESSAGE_TYPE):
+        world.add("customtype", {"name": name})
+    world.add("language", {"name": "English"})
+    world.add("language", {"name": "Norsk"})
+    _seed_people(world)
+    _seed_lists(world)
+
+
+def _seed_people(world: World) -> None:
+    own = {"name": "Fjordvik kommune", "organizationNumber": "999888777"}
+    add_company(world, own, ["post@fjordvik.example.no"])
+    for id_, first, last, role in (
+        (SYSTEM_USER, "Pureservice", "System", 50),
+        (API_USER, "Utsendelse", "API", 30),
+        (AGENT, "Kari", "Saksbehandler", 20),
+        (4, "Åse", "Ødegård", 20),
+    ):
+        name = {"id": id_, "firstName": first, "lastName": last, "role": role, "companyId": 1}
+        add_user(world, name, [f"{first}.{last}@fjordvik.example.no".lower()])
+    for address in PLACEHOLDERS.values():
+        add_user(world, {"firstName": "Masseutsendelse", "lastName": address[16:-17]}, [address])
+
+
+def _seed_lists(world: World) -> None:
+    types = {}
+    for name in ("Datamaskin", LIST_TYPE):
+        asset_type = types[name] = world.add("assettype", {"name": name})
+        class_name = f"_{asset_type['id']}_Assets_{name}"
+        world.change("assettype", asset_type["id"], {"uniqueClassName": class_name}, by=None)
+        world.add("assetstatus", {"name": "I bruk", "assetTypeId": asset_type["id"]})
+        responsible = {"name": "Ansvarlig", "propertyName": "Assets_UDF_95_Ansvarlig"}
+        world.add(
+            "assettypefield", {**responsible, "type": "textfield", "assetTypeId": asset_type["id"]}
+        )
+    for of, name in (
+        ("Datamaskin", HAS_USER),
+        (LIST_TYPE, HAS_USER),
+        (LIST_TYPE, HAS_COMPANY),
+        (LIST_TYPE, GIVES_TO),
+        (LIST_TYPE, "Forvaltes av"),
+        (None, "Er relatert til"),
+    ):
+        from_type = types[of]["id"] if of else None
+        world.add("relationshiptype", {"name": name, "fromAssetTypeId": from_type})
+    for unique_id, category, names in (
+        ("KOMM", "Kommune", ("Ålfjord", "Bjørkedal", "Grønnvik")),
+        ("FYLK", "Fylkeskommune", ("Nordhav", "Østmark")),
+        ("STAT", "Statlig virksomhet", ("Sjøtilsynet", "Blåbærdirektoratet")),
+    ):
+        members = add_list(world, category, unique_id)
+        for name in names:
+            domain = name.lower().translate(str.maketrans("æøå", "eoa"))
+            company = {"name": f"{name} ({category.lower()})", "cf_9": category}
+            number = str(999_000_000 + world.count("company"))
+            company_row = add_company(
+                world, {**company, "organizationNumber": number}, [f"post@{domain}.example.no"]
+            )
+            add_member(world, members, "company", company_row)
+
+
+def seed_examples(world: World) -> list[int]:
+    """One ticket per scenario whose message could not be delivered; their request numbers."""
+    return [
+        seed_campaign(world, recipients=5, scenario=scenario, status=None, trigger="failed_email")
+        for scenario in PLACEHOLDERS
+    ]
+
+
+# -- single things
+
+
+def add_user(world: World, values: Mapping[str, Any], addresses: Sequence[str] = ()) -> Row:
+    """An end user; the last address is the default one."""
+    ids = [world.add("emailaddress", {"email": address})["id"] for address in addresses]
+    user = world.add("user", {**values, "emailAddressId": ids[-1] if ids else None})
+    for id_ in ids:
+        world.change("emailaddress", id_, {"userId": user["id"]}, by=None)
+    return user
+
+
+def add_company(
+    world: World, values: Mapping[str, Any], addresses: Sequence[str] = (), *, default: bool = True
+) -> Row:
+    """A company; the last address is the default one, unless it has none."""
+    ids = [world.add("companyemailaddress", {"email": address})["id"] for address in addresses]
+    company = world.add(
+        "company", {**values, "emailAddressId": ids[-1] if ids and default else None}
+    )
+    for id_ in ids:
+        world.change("companyemailaddress", id_, {"companyId": company["id"]}, by=None)
+    return company
+
+
+def add_list(world: World, name: str, unique_id: str, *, is_deleted: bool = False) -> Row:
+    list_type = world.find("assettype", name=LIST_TYPE) or {}
+    status = world.find("assetstatus", assetTypeId=list_type["id"]) or {}
+    return world.add(
+        "asset",
+        {
+            "name": name,
+            "uniqueId": unique_id,
+            "typeId": list_type["id"],
+            "statusId": status["id"],
+            "isMarkedForDeletion": is_deleted,
+            "assets_UDF_95_Ansvarlig": "Kari Saksbehandler",
+        },
+        by=AGENT,
+    )
+
+
+def add_member(
+    world: World,
+    members: Row,
+    kind: Literal["user", "company", "ticket"],
+    member: Row,
+    relation: str = "",
+) -> None:
+    """Relate somebody, or a ticket, to a list; by the right relation type if none is named."""
+    name = relation or {"user": HAS_USER, "company": HAS_COMPANY, "ticket": GIVES_TO}[kind]
+    types = world.where("relationshiptype", "fromAssetTypeId", members["typeId"])
+    type_id = next(row["id"] for row in types if row["name"] == name)
+    world.add(
+        "relationship",
+        {
+            "typeId": type_id,
+            "main": "toAssetId",
+            "inverseMain": "fromAssetId",
+            "toAssetId": members["id"],
+            f"from{kind.title()}Id": member["id"],
+        },
+        by=AGENT,
+    )
+
+
+def add_ticket(
+    world: World,
+    *,
+    user_id: int,
+    subject: str,
+    description: str = "",
+    visibility: int = behaviour.VISIBLE,
+    by: int = AGENT,
+) -> Row:
+    """A new ticket as a case worker makes it in the user interface, without its consequences."""
+
+    def first(kind: str, **values: Any) -> int:
+        return int((world.find(kind, **values) or {})["id"])
+
+    return behaviour.create(
+        world,
+        "ticket",
+        {
+            "subject": subject,
+            "description": description,
+            "visibility": visibility,
+            "userId": user_id,
+            "assignedAgentId": by,
+            "statusId": first("status", name="Ny", requestTypeId=TICKET),
+            "priorityId": first("priority", name="Normal", requestTypeId=TICKET),
+            "sourceId": first("source", name="E-post", requestTypeId=TICKET),
+            "ticketTypeId": first("tickettype", name="Henvendelse"),
+            "requestTypeId": TICKET,
+            "assignedDepartmentId": first("department", name="Kommunikasjon"),
+            "assignedTeamId": first("team", name="Utsendinger"),
+            "category1Id": first("category", name="Informasjon"),
+        },
+        by=by,
+    )
+
+
+def add_file(world: World, ticket: Row, name: str, content: bytes, **values: Any) -> Row:
+    """A file on a ticket, visible unless told otherwise."""
+    stem, _, suffix = name.rpartition(".")
+    types = {"pdf": "application/pdf", "png": "image/png", "txt": "text/plain"}
+    return world.add(
+        "attachment",
+        {
+            "name": stem,
+            "fileName": name,
+            "contentType": types.get(suffix, "application/octet-stream"),
+            "contentLength": len(content),
+            "digest": world.store(content),
+            "ticketId": ticket["id"],
+            "isVisible": True,
+            **values,
+        },
+        by=AGENT,
+    )
+
+
+def add_message(
+    world: World,
+    ticket: Row,
+    text: str,
+    *,
+    subject: str | None = None,
+    custom_type: str | None = None,
+    direction: int | None = None,
+    attachment_ids: Sequence[int] = (),
+    by: int = AGENT,
+) -> Row:
+    """An ordinary message, or an entry of a self-made type, as a person writes it."""
+    custom = world.find("customtype", name=custom_type) if custom_type else None
+    usual = behaviour.INTERNAL if custom else behaviour.OUTBOUND
+    row = behaviour.create(
+        world,
+        "communication",
+        {
+            "ticketId": ticket["id"],
+            "type": behaviour.MESSAGE,
+            "customTypeId": custom["id"] if custom else None,
+            "direction": direction or usual,
+            "subject": subject or ticket["subject"],
+            "text": text,
+            "attachmentIds": list(attachment_ids),
+        },
+        by=by,
+    )
+    behaviour.after_create(world, "communication", row, by=by)
+    return row
+
+
+def set_status(world: World, ticket: Row, name: str, *, by: int = AGENT) -> None:
+    """Move a ticket to the ticket status of this name; LookupError when there is none."""
+    status = world.find("status", name=name, requestTypeId=ticket["requestTypeId"])
+    if status is None:
+        raise LookupError(f"no status named {name}")
+    behaviour.change_ticket(world, ticket, {"statusId": status["id"]}, by=by)
+
+
+# -- campaigns
+
+SUBJECT = "Høring om ny veileder"
+TEXT = (
+    "<p>Hei!</p><p>Vi inviterer til høring om <strong>ny veileder</strong> for små og større"
+    " øvelser i Ålfjord, Bjørkedal og Grønnvik. Svarfrist er 1. mars.</p>"
+    '<p><a href="https://example.no/høring?sak=1&amp;del=2">Les mer</a></p>'
+    "<p>Vennlig hilsen<br>Åse Ødegård</p>"
+)
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\n"
+    b"trailer<</Root 1 0 R>>\n%%EOF\n"
+)
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+_DOMAINS = ("example.no", "example.com", "example.org")
+
+
+@dataclass
+class _Account:
+    """Who must get what, told by whoever makes the members rather than worked out from them."""
+
+    scenario: Scenario
+    mails: Counter[str] = field(default_factory=Counter)
+    members: set[str] = field(default_factory=set)
+    left_out: Counter[str] = field(default_factory=Counter)
+    never: set[str] = field(default_factory=set)
+    memberships: int = 0
+
+    def reaches(self, member: str, address: str) -> None:
+        """This membership gets one, unless the scenario has reached the same one before."""
+        self.memberships += 1
+        again = address in self.mails if self.scenario == "email" else member in self.members
+        if again:
+            self.left_out["duplicate"] += 1
+        else:
+            self.mails[address] += 1
+            self.members.add(member)
+
+    def leaves_out(self, reason: str, *addresses: str) -> None:
+        self.memberships += 1
+        self.left_out[reason] += 1
+        self.never.update(addresses)
+
+
+def seed_campaign(
+    world: World,
+    *,
+    recipients: int,
+    scenario: Scenario = "email",
+    tricky: bool = True,
+    status: str | None = "Utsending – klar",
+    trigger: Trigger = "communication",
+) -> int:
+    """A ticket with lists, message and files, ready to be found; returns its request number.
+
+    ``recipients`` are ordinary members, all to be reached; ``tricky`` adds one of every kind of
+    trouble to them. ``expected`` tells what must become of it all. Without a status the ticket is
+    left where a case worker who has written a message leaves it.
+    """
+    user = world.find("user", emailAddressId=_address_id(world, PLACEHOLDERS[scenario])) or {}
+    ticket = add_ticket(
+        world,
+        user_id=user["id"],
+        subject=SUBJECT,
+        description='<p>Klargjøres for utsending. <img src="cid:logo@fjordvik.example.no"></p>',
+    )
+    number = int(ticket["requestNumber"])
+    notes = "Sjekkliste for høringen: æ, ø og å skal overleve.\n".encode()
+    text_file = add_file(world, ticket, "sjekkliste.txt", notes)
+    add_file(world, ticket, "internt-notat.txt", b"Ikke til mottakerne.\n", isVisible=False)
+    logo = {"embedded": True, "contentId": "logo@fjordvik.example.no"}
+    add_file(world, ticket, "logo.png", PNG, **logo)
+    behaviour.after_create(world, "ticket", ticket, by=AGENT)
+
+    account = _Account(scenario)
+    lists = [
+        add_list(world, f"{name} {number}", f"{name[:4].upper()}-{number}")
+        for name in ("Kontaktpersoner", "Skoler og barnehager", "Leverandører")
+    ]
+    for members in lists:
+        add_member(world, members, "ticket", ticket)
+    _add_ordinary(world, account, lists, recipients)
+    if tricky:
+        _add_tricky(world, account, lists, number)
+        gone = add_list(world, f"Utgått liste {number}", f"GONE-{number}", is_deleted=True)
+        add_member(world, gone, "ticket", ticket)
+        address = f"utgatt.{number}@example.no"
+        name = {"firstName": "Utgått", "lastName": "Medlem"}
+        add_member(world, gone, "user", add_user(world, name, [address]))
+        account.never.add(address)
+
+    is_mail = trigger == "failed_email"
+    pdf = add_file(world, ticket, "veileder.pdf", PDF)
+    add_message(
+        world,
+        ticket,
+        TEXT,
+        custom_type=None if is_mail else MESSAGE_TYPE,
+        # A mail carries all its files; an entry shares those of the ticket.
+        attachment_ids=[pdf["id"], text_file["id"]] if is_mail else [pdf["id"]],
+    )
+    behaviour.settle_now(world, ticket)
+    if is_mail:
+        set_status(world, ticket, "Venter - sluttbruker")
+    if status:
+        set_status(world, ticket, status)
+
+    world.add(
+        EXPECTED,
+        {
+            "requestNumber": number,
+            "ticketId": ticket["id"],
+            "scenario": scenario,
+            "subject": SUBJECT,
+            "files": {pdf["fileName"]: len(PDF), text_file["fileName"]: len(notes)},
+            "lists": [members["id"] for members in lists],
+            "memberships": account.memberships,
+            "mails": {} if scenario == "digipost" else dict(account.mails),
+            "members": sorted(account.members),
+            "leftOut": dict(account.left_out),
+            "mustNotGet": sorted(account.never),
+        },
+    )
+    return number
+
+
+def expected(world: World, request_number: int) -> dict[str, Any]:
+    """What must become of a seeded campaign, worked out without any of the app's code.
+
+    ``mails`` is how many mails each address must get, in lower case with an ASCII domain: always
+    one for ``email``, none for ``digipost``. ``members`` are those reached, as ``user:412``, each
+    once; for ``email`` the first of those who share an address. ``leftOut`` counts the other
+    memberships by reason, so that deliveries and those left out are all ``memberships`` of live
+    lists. No mail may ever go to ``mustNotGet``.
+    """
+    row = world.find(EXPECTED, requestNumber=request_number)
+    if row is None:
+        raise LookupError(f"no campaign was seeded as {request_number}")
+    return row
+
+
+def _address_id(world: World, address: str) -> int | None:
+    row = world.find("emailaddress", email=address)
+    return row["id"] if row else None
+
+
+def _home(world: World, scenario: Scenario) -> dict[str, Any]:
+    """A postal address, for those who are to get letters."""
+    if scenario != "digipost":
+        return {}
+    home = {"streetAddress": "Storgata 1", "postalCode": "0155", "city": "Ålfjord"}
+    return {"addressId": world.add("physicaladdress", {**home, "country": "Norge"})["id"]}
+
+
+def _add_ordinary(world: World, account: _Account, lists: Sequence[Row], count: int) -> None:
+    """People, and a company for every five of them, spread over the lists."""
+    first, last = ("Kari", "Ola", "Åse", "Bjørn", "Ærlend"), ("Nordmann", "Østby", "Ås", "Li")
+    serial = world.count("user") + world.count("company")
+    home = _home(world, account.scenario)
+    for n in range(serial, serial + count):
+        address = f"mottaker{n}@{_DOMAINS[n % 3]}"
+        members = lists[n % len(lists)]
+        if n % 6 == 5:
+            company = {"name": f"Bedrift nr. {n}", "organizationNumber": str(990_000_000 + n)}
+            row = add_company(world, company, [address])
+            kind: Literal["user", "company"] = "company"
+        else:
+            name = {"firstName": first[n % 5], "lastName": f"{last[n % 4]} {n}"}
+            row, kind = add_user(world, {**name, **home}, [address]), "user"
+        add_member(world, members, kind, row)
+        account.reaches(f"{kind}:{row['id']}", address)
+
+
+def _add_tricky(world: World, account: _Account, lists: Sequence[Row], number: int) -> None:
+    one, two, three = lists
+    home = _home(world, account.scenario)
+
+    def user(*addresses: str, first: str = "Nils", last: str = "Vanskelig", **values: Any) -> Row:
+        values = {**(home if addresses else {}), **values}
+        return add_user(world, {"firstName": first, "lastName": last, **values}, addresses)
+
+    def company(name: str, *addresses: str, default: bool = True, **values: Any) -> Row:
+        if addresses:
+            values["organizationNumber"] = str(980_000_000 + world.count("company"))
+        values["name"] = f"{name} {number}"
+        return add_company(world, values, addresses, default=default)
+
+    def reached(members: Row, row: Row, address: str) -> None:
+        kind: Literal["user", "company"] = "company" if "name" in row else "user"
+        add_member(world, members, kind, row)
+        account.reaches(f"{kind}:{row['id']}", address)
+
+    def left_out(members: Row, row: Row, reason: str, *addresses: str) -> None:
+        add_member(world, members, "company" if "name" in row else "user", row)
+        account.leaves_out(reason, *addresses)
+
+    def at(name: str, domain: str = "example.no") -> str:
+        return f"{name}.{number}@{domain}"
+
+    in_two = user(at("to.lister"))
+    reached(one, in_two, at("to.lister"))
+    reached(two, in_two, at("to.lister"))
+
+    reached(one, user(at("felles.postkasse")), at("felles.postkasse"))
+    reached(two, company("Enmannsfirma", at("felles.postkasse")), at("felles.postkasse"))
+
+    reached(one, user(at("Skrive.Form", "Example.NO")), at("skrive.form"))
+    reached(three, user(f"  {at('skrive.form')} "), at("skrive.form"))
+
+    reached(two, company("Søster Én", at("konsern")), at("konsern"))
+    reached(three, company("Søster To", at("konsern")), at("konsern"))
+
+    ascii_domain = "xn--blbr-roah.example"
+    reached(one, user(at("idn", "blåbær.example")), at("idn", ascii_domain))
+    reached(two, user(at("idn", ascii_domain)), at("idn", ascii_domain))
+
+    reached(one, user(at("privat"), at("gammel"), at("standard")), at("standard"))
+    account.never |= {at("privat"), at("gammel")}
+    reached(two, company("Uten standardadresse", at("eneste"), default=False), at("eneste"))
+
+    left_out(one, user(at("sluttet"), disabled=True), "disabled", at("sluttet"))
+    left_out(two, company("Nedlagt", at("nedlagt"), disabled=True), "disabled", at("nedlagt"))
+    left_out(one, user(last="Uten adresse"), "no_address")
+    left_out(three, company("Uten adresse"), "no_address")
+    no_mail = user("ikke en@@adresse")
+    if account.scenario == "digipost":
+        reached(three, no_mail, "ikke en@@adresse")
+    else:
+        left_out(three, no_mail, "invalid_address")
+
+    outsider = user(at("forvalter"))
+    add_member(world, one, "user", outsider, relation="Forvaltes av")
+    account.never.add(at("forvalter"))
+
+    hostile = (
+        ("sitat", 'Ole "Olla" O\'Hara; <b>'),
+        ("linjeskift", "Kari\r\nBcc: alle@example.no"),
+        ("hoyre", "\u202eexe.gnp\u200f"),
+        ("sti", "../../..\\etc/passwd"),
+    )
+    for local, name in hostile:
+        reached(two, user(at(local), first=name), at(local))
