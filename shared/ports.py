@@ -116,8 +116,8 @@ class Helpdesk(Protocol):
     """Pureservice, as far as a campaign needs it.
 
     Reads raise TransientError, StoppedError (key refused) or PermanentError (no such thing).
-    Writes raise ThrottledError, StoppedError, PermanentError or UncertainError, and are never
-    repeated by the adapter.
+    Writes raise TransientError (not even reached), ThrottledError, StoppedError, PermanentError or
+    UncertainError, and are never repeated by the adapter.
     """
 
     async def names(self) -> Names:

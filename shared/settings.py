@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     MAIL_REPLY_TO: OptionalAddress = ""
     MAIL_ENVELOPE_FROM: OptionalAddress = ""
     SENDERS: dict[str, SenderSettings] = Field(default_factory=dict)
+    MAIL_MAX_MEGABYTES: PositiveInt = 20
     EMAIL_RATE: NotNegative = 30
 
     # The ledger

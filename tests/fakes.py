@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from shared.errors import ClashError
-from shared.ports import Delete, Insert, Merge, Put, Row, Value, Where, Write
+from shared.ports import Delete, Insert, Merge, Row, Value, Where, Write
 
 _COMPARE = {
     "eq": lambda a, b: a == b,

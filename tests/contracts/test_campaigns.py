@@ -105,9 +105,9 @@ async def test_a_channel_is_shared_and_the_second_to_take_slots_loses(table):
     channels = Channels(table)
     fresh = await channels.get("email")
     assert fresh == ChannelState("email")
-    stale = await channels.save(replace(fresh, next_slot=NOW))
-    mine = await channels.save(stale)
-    for stale in (fresh, stale):
+    older = await channels.save(replace(fresh, next_slot=NOW))
+    mine = await channels.save(older)
+    for stale in (fresh, older):
         with pytest.raises(ClashError):
             await channels.save(replace(stale, next_slot=NOW + timedelta(minutes=1)))
     closed = await channels.save(mine.close_gate(NOW + timedelta(minutes=5), "421"))

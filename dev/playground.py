@@ -1,0 +1,189 @@
+"""A whole installation on free ports of this machine: for the demo, the benchmark and e2e tests."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from dev import process
+from dev.azurite import Azurite
+from dev.mail import MailSink
+from dev.setup import ROOT, SetupError
+from shared.settings import Settings
+
+KEY = "demo-key"
+_START_SECONDS = 60
+
+
+def example_settings() -> dict[str, str]:
+    """The values of `local.settings.example.json`."""
+    stored = json.loads((ROOT / "local.settings.example.json").read_text("utf-8"))
+    values: dict[str, str] = stored["Values"]
+    return values
+
+
+class Playground:
+    """Azurite, the simulator, a mail sink and as many hosts as are started; all end when left.
+
+    `settings` change those of the example. The timers tick every second, nothing is held for an
+    undo window, and there is no rate: what takes hours for good reasons takes seconds here.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self._changes = settings
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.azurite = stack.enter_context(Azurite())
+            self.sink = stack.enter_context(MailSink(self.folder / "mail"))
+            port = _free_port()
+            self.url = f"http://127.0.0.1:{port}"
+            self.simulator = self._child(
+                stack, "pureservice", "--port", str(port), "--no-limit", "--key", KEY
+            )
+            self._wait_for(self.simulator, f"{self.url}/_sim/state")
+            self.settings = {
+                **example_settings(),
+                "AzureWebJobsStorage": self.azurite.connection_string,
+                "PURESERVICE_URL": self.url,
+                "PURESERVICE_KEY": KEY,
+                "SMTP_PORT": str(self.sink.port),
+                "ONLY_SEND_TO": "*",
+                "DISCOVER_SCHEDULE": "* * * * * *",
+                "ACCOUNT_SCHEDULE": "* * * * * *",
+                "UNDO_SECONDS": "0",
+                "EMAIL_RATE": "0",
+                **self._changes,
+            }
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def read_settings(self) -> Settings:
+        """The settings as the app sees them, for looking into the ledger from outside."""
+        values = {name: self.settings[name] for name in Settings.model_fields}
+        return Settings(**{**values, "SENDERS": json.loads(values["SENDERS"])})
+
+    def start_host(self, *options: str) -> "Child":
+        """The real app in a process of its own; ready when its health endpoint answers."""
+        port = _free_port()
+        empty = self.folder / "no.settings.json"
+        host = self._child(
+            self._stack,
+            "host",
+            "--port",
+            str(port),
+            "--settings",
+            str(self._write_settings(empty)),
+            *options,
+        )
+        self._wait_for(host, f"http://127.0.0.1:{port}/api/health")
+        return host
+
+    def _write_settings(self, path: Path) -> Path:
+        path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}), "utf-8")
+        return path
+
+    def _child(self, stack: ExitStack, *arguments: str) -> "Child":
+        # what the developer has in the environment must not win over our settings
+        clean = {name: "" for name in os.environ if name in Settings.model_fields}
+        child = Child(process.start_task(*arguments, env=clean))
+        stack.callback(child.stop)
+        return child
+
+    def _wait_for(self, child: "Child", url: str) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError):
+                httpx.get(url, timeout=5)
+                return
+            if child.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise SetupError(f"A part did not start. It said:\n{child.said()}")
+
+    # --- the simulator, as a person would look at it ---
+
+    def sim(self, method: str, path: str, **body: Any) -> Any:
+        answer = httpx.request(method, f"{self.url}/_sim/{path}", json=body or None, timeout=120)
+        answer.raise_for_status()
+        return answer.json()
+
+    def ticket(self, request_number: int) -> dict[str, Any]:
+        found: dict[str, Any] = self.sim("GET", f"ticket/{request_number}?by=requestNumber")
+        return found
+
+    def download(self, attachment_id: int) -> bytes:
+        """A file on a ticket, through the API like anybody else."""
+        answer = httpx.get(
+            f"{self.url}/agent/api/attachment/download/{attachment_id}",
+            headers={"X-Authorization-Key": KEY, "Accept": "*/*"},
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.content
+
+
+class Child:
+    """A part in a process of its own. Its last lines are kept, for when it goes wrong."""
+
+    def __init__(self, started: subprocess.Popen[str]) -> None:
+        self.process = started
+        self._lines: deque[str] = deque(maxlen=200)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with contextlib.suppress(ValueError):  # closed when it was stopped
+            for line in self.process.stdout:
+                self._lines.append(line)
+
+    def said(self) -> str:
+        return "".join(self._lines)
+
+    def stop(self) -> None:
+        process.stop(self.process)
+
+    def kill(self) -> None:
+        """No time for last words, as when a machine goes down."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def temporary(**settings: str) -> Iterator[Playground]:
+    """A playground whose mails are not kept."""
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Playground(Path(folder), **settings) as playground,
+    ):
+        yield playground
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

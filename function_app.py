@@ -1,0 +1,82 @@
+"""Utsendelse: one message from Pureservice to many, nobody twice and nobody lost.
+
+    discover_campaigns    timer  ticket → campaign: marked, frozen, expanded, started
+    account               timer  sweep, release the next portion, complete, report
+    deliver_email         queue  claim one delivery, send it, settle it
+    deliver_email_poison  queue  what the queue gave up on: put back, or failed for good
+    health                HTTP   which dependencies answer
+
+The flow is in `shared/flow`, one step per file; `shared/bootstrap.py` makes what it works on.
+"""
+
+import json
+
+import azure.functions as func
+
+from shared.bootstrap import bootstrap
+from shared.flow.account import account as account_for
+from shared.flow.deliver import deliver
+from shared.flow.discover import discover
+from shared.flow.enqueue import DeliverItem
+from shared.flow.poison import poison
+from shared.settings import read_settings
+from shared.web.health import examine
+
+STORAGE = "AzureWebJobsStorage"
+
+app = func.FunctionApp()
+services = bootstrap(read_settings())
+
+
+@app.timer_trigger(arg_name="timer", schedule="%DISCOVER_SCHEDULE%")
+async def discover_campaigns(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    await discover(
+        helpdesk=services.helpdesk,
+        ledger=services.ledger,
+        files=services.files,
+        lane=services.email,
+        settings=services.settings,
+        clock=services.clock,
+    )
+
+
+@app.timer_trigger(arg_name="timer", schedule="%ACCOUNT_SCHEDULE%")
+async def account(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    await account_for(
+        services.email,
+        ledger=services.ledger,
+        helpdesk=services.helpdesk,
+        messages=services.messages,
+        settings=services.settings,
+        clock=services.clock,
+    )
+
+
+@app.queue_trigger(arg_name="item", queue_name="%DELIVER_EMAIL_QUEUE%", connection=STORAGE)
+async def deliver_email(item: func.QueueMessage) -> None:
+    await deliver(
+        DeliverItem.model_validate_json(item.get_body()),
+        channel=services.smtp,
+        ledger=services.ledger,
+        messages=services.messages,
+        watch=services.watch,
+        settings=services.settings,
+        clock=services.clock,
+    )
+
+
+@app.queue_trigger(arg_name="item", queue_name="%DELIVER_EMAIL_QUEUE%-poison", connection=STORAGE)
+async def deliver_email_poison(item: func.QueueMessage) -> None:
+    await poison(item.get_body(), ledger=services.ledger, clock=services.clock)
+
+
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+async def health(req: func.HttpRequest) -> func.HttpResponse:
+    found = await examine(services.storage, services.helpdesk, services.smtp)
+    return func.HttpResponse(
+        json.dumps(found),
+        status_code=200 if all(found.values()) else 503,
+        mimetype="application/json",
+    )

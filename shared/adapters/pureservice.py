@@ -1,0 +1,452 @@
+"""Pureservice as the `Helpdesk` port: what we ask it, and what its answers mean to us."""
+
+import asyncio
+import hashlib
+import html
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import PurePath
+from typing import Any
+
+import httpx
+
+from shared.adapters.pureservice_wire import (
+    ANYTHING,
+    JSON_API,
+    Answer,
+    AttachmentRow,
+    CompanyRow,
+    MessageRow,
+    Named,
+    RelationRow,
+    Rows,
+    Sleep,
+    TicketRow,
+    UserRow,
+    Wire,
+    quoted,
+)
+from shared.domain.campaign import RecipientList
+from shared.domain.helpdesk import Attachment, Candidate, MemberPage, Names, Ticket
+from shared.domain.recipient import Member, MemberKind
+from shared.errors import PermanentError, SetupError, TransientError
+from shared.ports import Clock
+from shared.settings import Settings
+
+NAMES_LAST = timedelta(minutes=15)
+
+SOLVED_FROM = 50  #: a status with this core status or a higher one is solved or closed
+NOTE = 1  #: a communication's type
+OUTBOUND, INTERNAL = 2, 3  #: a communication's or an e-mail's direction
+SENT, FAILED = 4, 5  #: an e-mail's status
+SILENT = 1  #: a ticket's visibility: the end user sees it and gets no mail about it
+
+_ADDRESS = re.compile(r"[^\s<>()\[\];,\"']+@[^\s<>()\[\];,\"']+")
+
+
+class Pureservice:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wire = Wire(settings, clock, transport, sleep)
+        #: One made-up user per channel.
+        self._campaign_users = (settings.EMAIL_CAMPAIGN_USER,)
+        self._names: tuple[Names, datetime] | None = None
+
+    async def close(self) -> None:
+        await self._wire.close()
+
+    # -- names
+
+    async def names(self) -> Names:
+        """Looked up again after a quarter of an hour, or after an error."""
+        now = self._clock()
+        if self._names is None or now >= self._names[1] + NAMES_LAST:
+            self._names = (await self._look_up_names(), now)
+        return self._names[0]
+
+    async def _look_up_names(self) -> Names:
+        # a change may have a status of the same name as a ticket's
+        for_tickets = '!disabled AND requesttype.key == "Ticket"'
+        statuses = (await self._wire.all("/status/", "statuses", filter=for_tickets)).statuses
+        types = (await self._wire.all("/assettype/", "assettypes")).assettypes
+        zones = (await self._wire.all("/department/", "departments")).departments
+        teams = (await self._wire.all("/team/", "teams")).teams
+
+        lookup = _Lookup(self._settings)
+        ready, running, attention = (
+            lookup.one(setting, "status for tickets", statuses, optional=True)
+            for setting in ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION")
+        )
+        solved = lookup.one("STATUS_SOLVED", "status for tickets", statuses)
+        list_type = lookup.one("LIST_ASSET_TYPE", "asset type", types)
+        ticket_relations = member_relations = frozenset[int]()
+        if list_type:
+            [list_type_name] = (row.name for row in types if row.id == list_type)
+            of_lists = f"fromAssetType.name == {quoted(list_type_name)}"
+            answer = await self._wire.all(
+                "/relationshiptype/", "relationshiptypes", filter=of_lists
+            )
+            what, relations = f"relation type on {list_type_name!r}", answer.relationshiptypes
+            ticket_relations = lookup.ids("LIST_TICKET_RELATION", what, relations)
+            member_relations = lookup.ids(
+                "LIST_USER_RELATION", what, relations, optional=True
+            ) | lookup.ids("LIST_COMPANY_RELATION", what, relations, optional=True)
+        lookup.senders(zones, teams)
+        if lookup.problems:
+            raise SetupError(
+                "\n  ".join(["Pureservice and the settings do not agree:", *lookup.problems])
+            )
+        return Names(
+            ready=ready or None,
+            running=running or None,
+            attention=attention or None,
+            solved=solved,
+            list_type=list_type,
+            ticket_relations=ticket_relations,
+            member_relations=member_relations,
+            zones={row.id: row.name.strip() for row in zones},
+            teams={row.id: row.name.strip() for row in teams},
+        )
+
+    # -- tickets
+
+    async def campaign_tickets(self) -> list[Ticket]:
+        users = " OR ".join(f"emailAddress == {quoted(user)}" for user in self._campaign_users)
+        open_ones = f"({users}) AND status.coreStatus < {SOLVED_FROM} AND !isMarkedForDeletion"
+        answer = await self._wire.all("/ticket/", "tickets", filter=open_ones)
+        return [
+            self._ticket(row) for row in answer.tickets if self._is_campaign_user(row.email_address)
+        ]
+
+    async def ticket(self, ticket_id: int) -> Ticket:
+        answer = await self._wire.one(f"/ticket/{ticket_id}", "tickets")
+        if not answer.tickets:
+            raise PermanentError(f"pureservice: there is no ticket {ticket_id}")
+        return self._ticket(answer.tickets[0])
+
+    async def change_ticket(
+        self,
+        ticket_id: int,
+        *,
+        mark: str | None = None,
+        status_id: int | None = None,
+        silent: bool = False,
+        solution: str | None = None,
+    ) -> None:
+        changes = {
+            self._settings.CAMPAIGN_MARK_FIELD: mark,
+            "statusId": status_id,
+            "visibility": SILENT if silent else None,
+            "solution": solution,
+        }
+        await self._patch(
+            f"/ticket/{ticket_id}",
+            {name: value for name, value in changes.items() if value is not None},
+        )
+
+    def _ticket(self, row: TicketRow) -> Ticket:
+        return Ticket(
+            id=row.id,
+            request_number=row.request_number,
+            subject=row.subject,
+            status_id=row.status_id,
+            end_user_address=row.email_address,
+            modified=row.changed,
+            modified_by=row.modified_by_id,
+            mark=str((row.model_extra or {}).get(self._settings.CAMPAIGN_MARK_FIELD, "")),
+            solution=row.solution,
+            zone_id=row.assigned_department_id,
+            team_id=row.assigned_team_id,
+        )
+
+    def _is_campaign_user(self, text: str) -> bool:
+        """Whether any of the addresses in the text is a made-up one, however they are written."""
+        ours = {user.casefold() for user in self._campaign_users}
+        return not ours.isdisjoint(found.casefold() for found in _ADDRESS.findall(text))
+
+    # -- messages
+
+    async def communications_to_send(self, ticket_id: int) -> list[Candidate]:
+        kind = f"{self._settings.MESSAGE_TYPE_FIELD} == {quoted(self._settings.MESSAGE_TYPE_NAME)}"
+        answer = await self._wire.all(
+            "/communication/",
+            "communications",
+            filter=f"ticketId == {ticket_id} AND {kind}",
+            include="attachments",
+        )
+        return [
+            await self._candidate("communication", row, row.text, answer)
+            for row in answer.communications
+        ]
+
+    async def failed_emails(self, ticket_id: int) -> list[Candidate]:
+        answer = await self._wire.all(
+            "/email/",
+            "emails",
+            filter=f"ticketId == {ticket_id} AND direction == {OUTBOUND}",
+            include="attachments",
+        )
+        return [
+            await self._candidate("email", row, row.html or _paragraphs(row.text), answer)
+            for row in answer.emails
+            if row.status == FAILED
+            and not (row.is_initial or row.is_system)
+            and self._is_campaign_user(row.to)
+        ]
+
+    async def _candidate(self, kind: str, row: MessageRow, html: str, answer: Answer) -> Candidate:
+        return Candidate(
+            key=f"{kind}:{row.id}",
+            id=row.id,
+            subject=row.subject,
+            html=html,
+            author=row.created_by_id,
+            changed=row.changed,
+            files=await self._files(kind, row, answer),
+        )
+
+    async def _files(self, kind: str, row: MessageRow, answer: Answer) -> tuple[Attachment, ...]:
+        """The files of a message. Raises TransientError when one cannot be found."""
+        known = {file.id: file for file in answer.linked.attachments}
+        ids = row.attachments_ids
+        if ids is None:
+            if not known:
+                return ()
+            # the files of all the messages came, and nothing says whose: ask for this one alone
+            alone = await self._wire.all(
+                f"/{kind}/", f"{kind}s", filter=f"id == {row.id}", include="attachments"
+            )
+            return tuple(_attachment(file) for file in alone.linked.attachments)
+        if missing := [id_ for id_ in ids if id_ not in known]:
+            these = " OR ".join(f"id == {id_}" for id_ in missing)
+            more = await self._wire.all("/attachment/", "attachments", filter=these)
+            known |= {file.id: file for file in more.attachments}
+        if lost := [id_ for id_ in ids if id_ not in known]:
+            raise TransientError(f"pureservice: {kind} {row.id}: attachments {lost} are not there")
+        return tuple(_attachment(known[id_]) for id_ in ids)
+
+    async def mark_email_sent(self, email_id: int) -> None:
+        # the one endpoint known to refuse our usual Accept
+        await self._patch(f"/email/{email_id}", {"status": SENT}, accept=ANYTHING)
+
+    async def notes(self, ticket_id: int) -> list[str]:
+        answer = await self._wire.all(
+            "/communication/",
+            "communications",
+            filter=f"ticketId == {ticket_id} AND type == {NOTE}",
+        )
+        return [row.text for row in answer.communications]
+
+    async def add_note(self, ticket_id: int, html: str) -> None:
+        note = {
+            "text": html,
+            "type": NOTE,
+            "direction": INTERNAL,
+            "links": {"ticket": {"id": ticket_id}},
+        }
+        await self._post("/communication/", {"communications": [note]})
+
+    # -- files
+
+    async def attachments(self, ticket_id: int) -> list[Attachment]:
+        answer = await self._wire.all(
+            "/attachment/", "attachments", filter=f"ticketId == {ticket_id}"
+        )
+        return [_attachment(row) for row in answer.attachments]
+
+    async def download(self, attachment: Attachment) -> bytes:
+        what = f"attachment {attachment.id}"
+        media_type, data = await self._wire.file(f"/attachment/download/{attachment.id}")
+        expected = f"{attachment.content_type} {PurePath(attachment.name).suffix}".casefold()
+        if any(page in media_type and page not in expected for page in ("htm", "json")):
+            raise PermanentError(f"pureservice: {what}: {media_type} came instead of the file")
+        if attachment.size and attachment.size != len(data):
+            raise PermanentError(
+                f"pureservice: {what}: {len(data)} bytes, but it should have {attachment.size}"
+            )
+        return data
+
+    async def attach(self, ticket_id: int, name: str, content_type: str, data: bytes) -> None:
+        await self._post(
+            "/attachment",
+            {
+                "name": PurePath(name).stem,
+                "fileName": name,
+                "size": f"{len(data) / 1024:.2f}K",
+                "contentType": content_type,
+                "ticketId": ticket_id,
+                "bytes": b64encode(data).decode(),
+                "isVisible": False,
+            },
+        )
+
+    # -- recipient lists
+
+    async def lists(self, ticket_id: int) -> list[RecipientList]:
+        names = await self.names()
+        answer = await self._wire.all(
+            f"/relationship/{ticket_id}/fromTicket",
+            "relationships",
+            filter=f"toAsset.typeId == {names.list_type}",
+            include="toAsset",
+        )
+        assets = {asset.id: asset for asset in answer.linked.assets}
+        found = {}
+        for row in answer.relationships:
+            if row.type_id not in names.ticket_relations:
+                continue
+            asset = assets.get(row.to_asset_id or 0)
+            if asset is None:
+                raise TransientError(
+                    f"pureservice: ticket {ticket_id}: relation {row.id} came without its list"
+                )
+            if asset.type_id == names.list_type:
+                found[asset.id] = RecipientList(asset.id, asset.name, asset.is_marked_for_deletion)
+        return [found[id_] for id_ in sorted(found)]
+
+    async def members(self, list_id: int, start: int) -> MemberPage:
+        names = await self.names()
+        types = " OR ".join(f"typeId == {id_}" for id_ in sorted(names.member_relations))
+        answer, last = await self._wire.page(
+            f"/relationship/{list_id}/fromAsset",
+            "relationships",
+            start,
+            filter=f"toTicketId == null AND ({types})",
+            include="toUser,toCompany,toUser.emailaddresses,toCompany.emailaddresses",
+        )
+        book = _Book(answer.linked)
+        try:
+            members = tuple(book.member(row) for row in answer.relationships)
+        except LookupError as error:
+            raise TransientError(
+                f"pureservice: list {list_id} from {start}: {error.args[0]}"
+            ) from error
+        return MemberPage(members, _fingerprint(members), last)
+
+    # -- writes
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        await self._wire.write("POST", path, body, content_type=JSON_API)
+
+    async def _patch(self, path: str, body: dict[str, Any], accept: str = JSON_API) -> None:
+        await self._wire.write("PATCH", path, body, content_type="application/json", accept=accept)
+
+
+class _Lookup:
+    """Finds ids by the names in our settings, and gathers what could not be found."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.problems: list[str] = []
+
+    def ids(
+        self, setting: str, what: str, rows: Iterable[Named], *, optional: bool = False
+    ) -> frozenset[int]:
+        """All that have the name; none, and a problem, unless the setting may be left empty."""
+        name = getattr(self._settings, setting).strip()
+        found = frozenset(row.id for row in rows if _same(row.name, name))
+        if not found and (name or not optional):
+            self.problems.append(
+                f"{setting}: there is no {what} named {name!r}, only {_listing(rows)}."
+                " Correct the setting or make it in Pureservice"
+            )
+        return found
+
+    def one(self, setting: str, what: str, rows: Iterable[Named], *, optional: bool = False) -> int:
+        """The one that has the name, or 0; two of them are a problem as well."""
+        found = self.ids(setting, what, rows, optional=optional)
+        if len(found) > 1:
+            self.problems.append(
+                f"{setting}: there are {len(found)} of the kind {what} with this name;"
+                " give them different names in Pureservice"
+            )
+        return min(found, default=0)
+
+    def senders(self, zones: Iterable[Named], teams: Iterable[Named]) -> None:
+        for key in self._settings.SENDERS:
+            kind, _, name = key.partition(":")
+            rows = zones if kind == "zone" else teams
+            if name not in {row.name.strip() for row in rows}:
+                self.problems.append(
+                    f"SENDERS: there is no {kind} named {name!r}, only {_listing(rows)}."
+                    f" Correct or remove {key!r}"
+                )
+
+
+class _Book:
+    """The users and companies that came with a page of relations, and their addresses."""
+
+    def __init__(self, linked: Rows) -> None:
+        self._owners: dict[tuple[MemberKind, int], UserRow | CompanyRow] = {
+            **{(MemberKind.USER, user.id): user for user in linked.users},
+            **{(MemberKind.COMPANY, company.id): company for company in linked.companies},
+        }
+        self._addresses = {
+            MemberKind.USER: {row.id: row for row in linked.emailaddresses},
+            MemberKind.COMPANY: {row.id: row for row in linked.companyemailaddresses},
+        }
+
+    def member(self, row: RelationRow) -> Member:
+        """Raises LookupError for what should have come and did not: left out, it would be lost."""
+        if row.to_user_id is not None:
+            kind, id_ = MemberKind.USER, row.to_user_id
+        elif row.to_company_id is not None:
+            kind, id_ = MemberKind.COMPANY, row.to_company_id
+        else:
+            raise LookupError(f"relation {row.id} leads to neither a user nor a company")
+        owner = self._owners.get((kind, id_))
+        if owner is None:
+            raise LookupError(f"relation {row.id} came without {kind} {id_}")
+        address = self._address(kind, owner)
+        return Member(kind, id_, owner.name, address, owner.disabled, relation=row.id)
+
+    def _address(self, kind: MemberKind, owner: UserRow | CompanyRow) -> str | None:
+        """The default one; without a default the only one, or None."""
+        addresses = self._addresses[kind]
+        if owner.email_address_id is not None:
+            if owner.email_address_id not in addresses:
+                raise LookupError(f"{kind} {owner.id} came without its default address")
+            return addresses[owner.email_address_id].email
+        own = [row.email for row in addresses.values() if row.owner_id == owner.id]
+        return own[0] if len(own) == 1 else None
+
+
+def _fingerprint(members: Iterable[Member]) -> str:
+    seen = [(who.relation, str(who), who.address, who.disabled) for who in members]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+
+
+def _paragraphs(text: str) -> str:
+    """Plain text as HTML that reads the same."""
+    paragraphs = re.split(r"\n\s*\n", html.escape(text.replace("\r\n", "\n")).strip())
+    return "".join(f"<p>{part.replace(chr(10), '<br>')}</p>" for part in paragraphs if part)
+
+
+def _attachment(row: AttachmentRow) -> Attachment:
+    return Attachment(
+        id=row.id,
+        name=row.file_name or row.name,
+        content_type=row.content_type,
+        size=row.content_length,
+        visible=row.is_visible,
+        embedded=row.embedded,
+    )
+
+
+def _same(first: str, second: str) -> bool:
+    return first.strip().casefold() == second.strip().casefold()
+
+
+def _listing(rows: Iterable[Named]) -> str:
+    return ", ".join(sorted(repr(row.name) for row in rows)) or "none"

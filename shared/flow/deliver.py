@@ -1,0 +1,120 @@
+"""Deliver: claim one delivery, send it, settle it.
+
+Raises only for bugs and storage outages: those the queue brings again. Everything a provider can
+say is an outcome, and what is worth another try is put back in the ledger, never retried here.
+"""
+
+import logging
+from datetime import timedelta
+
+from shared.domain.delivery import NEVER, OpenDelivery, Outcome, Reason, Status, retry_delay
+from shared.domain.message import Message
+from shared.errors import (
+    DuplicateError,
+    PermanentError,
+    StoppedError,
+    ThrottledError,
+    TransientError,
+    UncertainError,
+)
+from shared.flow.enqueue import DeliverItem
+from shared.flow.frozen import Messages
+from shared.flow.watch import Watch
+from shared.ledger import Ledger
+from shared.ports import Channel, Clock
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: How long a channel rests that is of no use until a person acts. Then one delivery tries again,
+#: so that it goes on by itself when it has been mended, and no recipient pays for it.
+STOPPED_FOR = timedelta(minutes=15)
+
+
+async def deliver(
+    item: DeliverItem,
+    *,
+    channel: Channel,
+    ledger: Ledger,
+    messages: Messages,
+    watch: Watch,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """Carry one delivery through to an outcome, or leave it alone when it is not ours to send."""
+    opened = await ledger.deliveries.get_open(item.campaign, item.delivery)
+    if opened is None or not opened.claimable(clock()):
+        log.info("deliver.nothing_to_do delivery_id=%s", item.delivery)
+        return
+    held_until = await watch.held_until(item.campaign, channel.name, clock())
+    if held_until is not None:
+        await ledger.deliveries.take_back(opened, held_until)
+        return
+    if not settings.allowed.allows(opened.recipient.address):
+        refused = Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST)
+        await ledger.deliveries.settle(opened, refused, clock())
+        return
+    message = await messages.of(item.campaign)
+    claimed = await ledger.deliveries.claim(opened, clock(), settings.lease)
+    if claimed and claimed.claim:
+        if clock() + channel.time_limit >= claimed.claim.until:
+            # claiming took so long that the send might outlive the lease
+            await ledger.deliveries.put_back(claimed, NEVER)
+            return
+        await _send(claimed, message, channel, ledger, watch, settings, clock)
+
+
+async def _send(
+    claimed: OpenDelivery,
+    message: Message,
+    channel: Channel,
+    ledger: Ledger,
+    watch: Watch,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """One attempt, and what it means. From the claim on, only a bug leaves without an outcome."""
+    deliveries = ledger.deliveries
+    started = clock()
+
+    async def note(reference: str) -> None:
+        nonlocal claimed
+        claimed = await deliveries.note(claimed, reference)
+
+    try:
+        receipt = await channel.send(claimed, message, note)
+    except (ThrottledError, StoppedError) as error:
+        wait = error.retry_after if isinstance(error, ThrottledError) else STOPPED_FOR
+        log.warning("deliver.channel_waits channel=%s because=%s", channel.name, error)
+        await deliveries.put_back(claimed, clock() + wait)
+        await watch.close_gate(channel.name, clock() + wait, str(error), clock())
+        return
+    except TransientError as error:
+        outcome = Outcome(Status.PLANNED, detail=str(error))
+        if claimed.attempt < settings.MAX_ATTEMPTS:
+            log.info("deliver.later delivery_id=%s because=%s", claimed.id, error)
+            later = clock() + retry_delay(claimed.attempt)
+            await deliveries.put_back(claimed, later, outcome, clock())
+            return
+        outcome = Outcome(Status.FAILED, Reason.GAVE_UP, detail=str(error))
+    except PermanentError as error:
+        outcome = Outcome(Status.FAILED, Reason.REFUSED, detail=str(error))
+    except UncertainError as error:
+        outcome = Outcome(Status.UNCERTAIN, Reason.NO_ANSWER, detail=str(error))
+    except DuplicateError as error:
+        outcome = Outcome(Status.SENT, detail=str(error))
+    else:
+        status = Status.SENT if receipt.final else Status.SUBMITTED
+        outcome = Outcome(status, reference=receipt.reference, detail=receipt.detail)
+    if outcome.status is Status.SUBMITTED:
+        await deliveries.submit(claimed, outcome, clock(), look_again=clock() + settings.lease)
+    else:
+        await deliveries.settle(claimed, outcome, clock())
+    log.info(
+        "deliver.%s campaign_id=%s delivery_id=%s channel=%s seconds=%.1f",
+        outcome.status,
+        claimed.campaign,
+        claimed.id,
+        channel.name,
+        (clock() - started).total_seconds(),
+    )

@@ -1,0 +1,194 @@
+"""Discover: find the campaigns that are asked for, and carry each to where it can be sent."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from shared.domain.campaign import Campaign, Phase, campaign_id
+from shared.domain.helpdesk import Names, Ticket
+from shared.errors import BlockedError, PermanentError, UtsendelseError
+from shared.flow.block import block, tell_why, unblock
+from shared.flow.enqueue import Lane, enqueue
+from shared.flow.expand import expand
+from shared.flow.freeze import freeze, unsent_messages
+from shared.flow.mark import mark
+from shared.flow.start import start
+from shared.ledger import Ledger
+from shared.ports import Clock, Files, Helpdesk
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BEFORE_SENDING = frozenset({Phase.FOUND, Phase.EXPANDING, Phase.APPROVED})
+
+
+async def discover(
+    *,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    files: Files,
+    lane: Lane,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """Look at every open campaign ticket once. One that fails does not stop the others.
+
+    What is started here gets its first portion at once.
+
+    Raises SetupError when a configured name does not exist, and StoppedError when the helpdesk
+    refuses our key: then nothing can be discovered at all.
+    """
+    look = _Look(await helpdesk.names(), helpdesk, ledger, files, settings, clock)
+    tickets = await helpdesk.campaign_tickets()
+    active = {campaign.ticket_id: campaign for campaign in await ledger.campaigns.active()}
+    started, bugs = [], []
+    for ticket in tickets:
+        try:
+            campaign = await look.at(ticket, active.get(ticket.id))
+            if campaign and campaign.phase is Phase.SENDING:
+                started.append(campaign)
+        except UtsendelseError as error:
+            log.warning("discover.postponed ticket_id=%s because=%s", ticket.id, error)
+        except Exception as bug:
+            log.exception("discover.failed ticket_id=%s", ticket.id)
+            bugs.append(bug)
+    await enqueue(lane, started, ledger=ledger, now=clock())
+    if bugs:
+        raise ExceptionGroup("discover", bugs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at the helpdesk: what `discover` holds in its hands while it goes round."""
+
+    names: Names
+    helpdesk: Helpdesk
+    ledger: Ledger
+    files: Files
+    settings: Settings
+    clock: Clock
+
+    async def at(self, ticket: Ticket, campaign: Campaign | None) -> Campaign | None:
+        """The ticket's campaign, if it could be carried on; None when there is nothing to do."""
+        if campaign is None:
+            campaign = await self._find(ticket)
+        elif campaign.phase is Phase.BLOCKED:
+            campaign = await self._ask_again(campaign, ticket)
+        if campaign is None or campaign.phase not in _BEFORE_SENDING:
+            return None
+        if self._withdrawn(ticket):
+            await self.ledger.campaigns.save(campaign.to(Phase.CANCELLED))
+            log.info("discover.withdrawn campaign_id=%s", campaign.id)
+            return None
+        try:
+            return await self._carry(campaign, ticket)
+        except (BlockedError, PermanentError) as error:
+            await block(
+                campaign.id,
+                error if isinstance(error, BlockedError) else BlockedError("refused"),
+                names=self.names,
+                helpdesk=self.helpdesk,
+                campaigns=self.ledger.campaigns,
+            )
+            log.warning("discover.blocked campaign_id=%s because=%s", campaign.id, error)
+            return None
+
+    async def _carry(self, campaign: Campaign, ticket: Ticket) -> Campaign:
+        """As many steps as can be taken now. Each is stored, and goes on where it left off."""
+        campaigns = self.ledger.campaigns
+        if campaign.phase is Phase.FOUND:
+            campaign = await mark(
+                campaign, helpdesk=self.helpdesk, campaigns=campaigns, settings=self.settings
+            )
+        if campaign.phase is Phase.EXPANDING:
+            campaign = await freeze(
+                campaign,
+                ticket,
+                names=self.names,
+                helpdesk=self.helpdesk,
+                campaigns=campaigns,
+                files=self.files,
+                settings=self.settings,
+            )
+            campaign = await expand(
+                campaign, helpdesk=self.helpdesk, ledger=self.ledger, settings=self.settings
+            )
+        if campaign.phase is Phase.APPROVED:
+            campaign = await start(
+                campaign,
+                names=self.names,
+                helpdesk=self.helpdesk,
+                campaigns=campaigns,
+                settings=self.settings,
+                now=self.clock(),
+            )
+        return campaign
+
+    async def _find(self, ticket: Ticket) -> Campaign | None:
+        """A new campaign, when the ticket asks for one."""
+        if not self._ready(ticket):
+            return None
+        earlier = await self.ledger.campaigns.on_ticket(ticket.request_number)
+        if self.names.ready is None and not await self._complete_and_quiet(ticket, earlier):
+            return None
+        ordinal = 1 + max((one.ordinal for one in earlier), default=0)
+        campaign = await self.ledger.campaigns.create(
+            Campaign(
+                id=campaign_id(ticket.request_number, ordinal),
+                ticket_id=ticket.id,
+                request_number=ticket.request_number,
+                channel="email",
+                found_at=self.clock(),
+                nonce=uuid4().hex[:8],
+            )
+        )
+        if campaign:
+            log.info("discover.found campaign_id=%s ticket_id=%s", campaign.id, ticket.id)
+        return campaign
+
+    def _ready(self, ticket: Ticket) -> bool:
+        """The go status is set; or, where there is none, the ticket has been left alone."""
+        if self.names.ready is not None:
+            return ticket.status_id == self.names.ready
+        return self._quiet(ticket.modified)
+
+    async def _complete_and_quiet(self, ticket: Ticket, earlier: Sequence[Campaign]) -> bool:
+        """Without a go status: message and lists are there and have been left alone.
+
+        A ticket that has had its campaign never gets another one this way: a message written on
+        it afterwards cannot be told from a word to the made-up user.
+        """
+        if any(campaign.message for campaign in earlier):
+            return False
+        messages = await unsent_messages(ticket.id, earlier, self.helpdesk, self.settings)
+        return (
+            bool(messages)
+            and all(self._quiet(message.changed) for message in messages)
+            and bool(await self.helpdesk.lists(ticket.id))
+        )
+
+    def _quiet(self, changed: datetime) -> bool:
+        return changed + timedelta(minutes=self.settings.QUIET_PERIOD_MINUTES) <= self.clock()
+
+    def _withdrawn(self, ticket: Ticket) -> bool:
+        """The go was taken back before anything was sent; a later go begins from scratch."""
+        going = {self.names.ready, self.names.running}
+        return self.names.ready is not None and ticket.status_id not in going
+
+    async def _ask_again(self, campaign: Campaign, ticket: Ticket) -> Campaign | None:
+        """The blocked campaign on its way again, when somebody has acted on what we wrote."""
+        if "told" not in campaign.steps:
+            await tell_why(
+                campaign,
+                names=self.names,
+                helpdesk=self.helpdesk,
+                campaigns=self.ledger.campaigns,
+            )
+            return None
+        status_tells = self.names.ready is not None and self.names.attention is not None
+        touched = ticket.modified.isoformat() != campaign.ticket_seen
+        if self._ready(ticket) and (status_tells or touched):
+            return await unblock(campaign, campaigns=self.ledger.campaigns)
+        return None

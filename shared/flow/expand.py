@@ -1,0 +1,152 @@
+"""Expand: read the recipient lists whole, and write one delivery per recipient to the ledger."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from uuid import UUID
+
+from shared.domain.campaign import Campaign, Cursor, Phase, RecipientList
+from shared.domain.delivery import Delivery, delivery_id
+from shared.domain.recipient import (
+    LeftOut,
+    LeftOutReason,
+    Member,
+    Recipient,
+    address_key,
+    recipient_of,
+)
+from shared.errors import BlockedError, PermanentError
+from shared.ledger import Ledger
+from shared.ports import Helpdesk
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: As much as one tick reads: 10,000 memberships. A larger campaign goes on at the next.
+PAGES_PER_TICK = 20
+
+
+async def expand(
+    campaign: Campaign,
+    *,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    settings: Settings,
+    pages: int = PAGES_PER_TICK,
+) -> Campaign:
+    """The campaign as *approved* once every list is in the ledger; unchanged phase until then.
+
+    A list that changed while it was read is read anew at the next tick. Raises BlockedError when
+    there is no list, one cannot be read, or nobody on them can be reached.
+    """
+    if not campaign.lists:
+        campaign = await _begin(campaign, helpdesk, ledger)
+    try:
+        campaign = await _read_on(campaign, helpdesk, ledger, settings, pages)
+        if campaign.cursor.list_index < len(_readable(campaign)):
+            return campaign
+        if await _changed(campaign, helpdesk):
+            return await _again(campaign, ledger, "changed")
+    except PermanentError as error:
+        raise BlockedError("unreadable_list", name=_current(campaign)) from error
+    return await _approve(campaign, ledger)
+
+
+async def _begin(campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger) -> Campaign:
+    await ledger.deliveries.discard_plan(campaign.id)
+    lists = tuple(await helpdesk.lists(campaign.ticket_id))
+    if not lists:
+        raise BlockedError("no_lists")
+    if all(one.deleted for one in lists):
+        raise BlockedError("only_deleted_lists")
+    return await ledger.campaigns.save(replace(campaign, lists=lists, cursor=Cursor()))
+
+
+async def _read_on(
+    campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger, settings: Settings, pages: int
+) -> Campaign:
+    """Page by page from the cursor. Each page is in the ledger before the cursor passes it."""
+    lists = _readable(campaign)
+    if campaign.cursor.list_index == len(lists):
+        return campaign
+    seen = {
+        UUID(planned).bytes
+        async for planned in ledger.deliveries.planned_ids(campaign.id, campaign.cursor.page)
+    }
+    for _ in range(pages):
+        cursor = campaign.cursor
+        if cursor.list_index == len(lists):
+            break
+        page = await helpdesk.members(lists[cursor.list_index].id, cursor.start)
+        planned, left_out = _sort(campaign, lists[cursor.list_index], page.members, seen, settings)
+        await ledger.deliveries.plan(campaign.id, planned, left_out)
+        campaign = await ledger.campaigns.save(
+            replace(campaign, cursor=cursor.past(len(page.members), page.fingerprint, page.last))
+        )
+    return campaign
+
+
+def _sort(
+    campaign: Campaign,
+    list_: RecipientList,
+    members: Iterable[Member],
+    seen: set[bytes],
+    settings: Settings,
+) -> tuple[list[Delivery], list[LeftOut]]:
+    """Each membership is one or the other, never both and never neither."""
+    planned, left_out = [], []
+    for member in members:
+        recipient = recipient_of(member, settings.allowed)
+        if isinstance(recipient, Recipient):
+            id_ = delivery_id(campaign.id, address_key(recipient.address))
+            if UUID(id_).bytes not in seen:
+                seen.add(UUID(id_).bytes)
+                planned.append(
+                    Delivery(
+                        id=id_,
+                        campaign=campaign.id,
+                        recipient=recipient,
+                        channel=campaign.channel,
+                        page=campaign.cursor.page,
+                    )
+                )
+                continue
+            recipient = LeftOutReason.DUPLICATE
+        left_out.append(LeftOut(list_.id, member, recipient))
+    return planned, left_out
+
+
+async def _changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
+    """True when the first or last page of a list no longer reads as it did."""
+    for list_, edge in zip(_readable(campaign), campaign.cursor.edges, strict=True):
+        for start, fingerprint in {(0, edge.first), (edge.last_start, edge.last)}:
+            if (await helpdesk.members(list_.id, start)).fingerprint != fingerprint:
+                return True
+    return False
+
+
+async def _again(campaign: Campaign, ledger: Ledger, why: str) -> Campaign:
+    log.warning("expand.again campaign_id=%s because=%s", campaign.id, why)
+    return await ledger.campaigns.save(replace(campaign, lists=(), cursor=Cursor()))
+
+
+async def _approve(campaign: Campaign, ledger: Ledger) -> Campaign:
+    planned, left_out = await ledger.deliveries.count(campaign.id)
+    if planned + left_out != campaign.cursor.memberships:
+        return await _again(campaign, ledger, "does not add up")
+    if not planned:
+        raise BlockedError("nobody", left_out=left_out)
+    log.info("expand.done campaign_id=%s planned=%s left_out=%s", campaign.id, planned, left_out)
+    return await ledger.campaigns.save(
+        campaign.to(Phase.APPROVED, planned=planned, left_out=left_out)
+    )
+
+
+def _readable(campaign: Campaign) -> list[RecipientList]:
+    return [one for one in campaign.lists if not one.deleted]
+
+
+def _current(campaign: Campaign) -> str:
+    """The list being read, for the one who has to look at it."""
+    names = [one.name for one in _readable(campaign)]
+    return names[min(campaign.cursor.list_index, len(names) - 1)] if names else ""

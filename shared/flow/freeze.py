@@ -1,0 +1,126 @@
+"""Freeze: which message is sent, and what it says, is fixed when the campaign starts."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from shared.domain.campaign import Campaign
+from shared.domain.helpdesk import Candidate, Names, Ticket
+from shared.domain.html import clean_html, plain_text, safe_file_name
+from shared.domain.message import File, Message, Sender, clean_subject
+from shared.errors import BlockedError, PermanentError
+from shared.flow.frozen import store_message
+from shared.flow.wording import REFERENCE
+from shared.ledger.campaigns import Campaigns
+from shared.ports import Files, Helpdesk
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def freeze(
+    campaign: Campaign,
+    ticket: Ticket,
+    *,
+    names: Names,
+    helpdesk: Helpdesk,
+    campaigns: Campaigns,
+    files: Files,
+    settings: Settings,
+) -> Campaign:
+    """The campaign with its message and files in store. Does nothing when they already are.
+
+    Raises BlockedError when there is not exactly one message, it says nothing, a file cannot be
+    fetched whole, or all of it is too large to be sent.
+    """
+    if campaign.message:
+        return campaign
+    earlier = await campaigns.on_ticket(campaign.request_number)
+    candidates = await unsent_messages(ticket.id, earlier, helpdesk, settings)
+    if not candidates:
+        raise BlockedError(
+            "no_message", trigger=settings.MESSAGE_TRIGGER, type=settings.MESSAGE_TYPE_NAME
+        )
+    if len(candidates) > 1:
+        raise BlockedError("several_messages", count=len(candidates))
+    [chosen] = candidates
+    html = clean_html(chosen.html)
+    subject = clean_subject(chosen.subject or ticket.subject, settings.TICKET_TAG)
+    if not subject or not (plain_text(html).strip() or "<img" in html):
+        raise BlockedError("empty_message")
+    message = Message(
+        subject=subject,
+        html=html,
+        text=plain_text(html),
+        sender=_sender(ticket, names, settings),
+        files=await _keep_files(campaign, chosen, helpdesk, files, settings),
+    )
+    await store_message(campaign.id, message, files)
+    log.info("freeze.done campaign_id=%s files=%s", campaign.id, len(message.files))
+    return await campaigns.save(replace(campaign, message=chosen.key))
+
+
+async def unsent_messages(
+    ticket_id: int, earlier: Sequence[Campaign], helpdesk: Helpdesk, settings: Settings
+) -> list[Candidate]:
+    """The messages on the ticket that no campaign has carried yet.
+
+    On a ticket that ever had an entry of the self-made type, ordinary mail is never one: it is
+    correspondence with the made-up user. Neither is a mail that we caused ourselves.
+    """
+    carried = {campaign.message for campaign in earlier}
+    candidates = await helpdesk.communications_to_send(ticket_id)
+    if settings.MESSAGE_TRIGGER == "failed_email":
+        ourselves = {settings.PURESERVICE_API_USER_ID, *(c.api_user for c in earlier)} - {0}
+        candidates = [
+            mail
+            for mail in ([] if candidates else await helpdesk.failed_emails(ticket_id))
+            if mail.author not in ourselves and not REFERENCE.search(mail.html)
+        ]
+    return [candidate for candidate in candidates if candidate.key not in carried]
+
+
+async def _keep_files(
+    campaign: Campaign, chosen: Candidate, helpdesk: Helpdesk, files: Files, settings: Settings
+) -> tuple[File, ...]:
+    """The message's own files and the ticket's visible ones, copied to our own store."""
+    on_ticket = [a for a in await helpdesk.attachments(campaign.ticket_id) if a.visible]
+    wanted = {a.id: a for a in [*chosen.files, *on_ticket] if not a.embedded}
+    limit = settings.MAIL_MAX_MEGABYTES * 1024 * 1024
+    kept: list[File] = []
+    for attachment in wanted.values():
+        try:
+            data = await helpdesk.download(attachment)
+        except PermanentError as error:
+            raise BlockedError("unreadable_file", name=attachment.name) from error
+        name = _unused(safe_file_name(attachment.name), {file.name for file in kept})
+        blob = f"{campaign.id}/file-{attachment.id}"
+        await files.put(blob, data)
+        kept.append(File(name, attachment.content_type, len(data), blob))
+        if sum(file.size for file in kept) > limit:
+            raise BlockedError("too_large", megabytes=settings.MAIL_MAX_MEGABYTES)
+    return tuple(kept)
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """The name, or `name (2)` and so on when another file has it."""
+    path = PurePosixPath(name)
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{path.stem} ({number}){path.suffix}"
+    return name
+
+
+def _sender(ticket: Ticket, names: Names, settings: Settings) -> Sender:
+    """By the ticket's team, else by its zone, else the default."""
+    default = settings.default_sender
+    for kind, id_, known in (
+        ("team", ticket.team_id, names.teams),
+        ("zone", ticket.zone_id, names.zones),
+    ):
+        own = settings.SENDERS.get(f"{kind}:{known.get(id_ or 0)}")
+        if own:
+            return Sender(own.address, own.name, own.reply_to, own.envelope_from)
+    return default

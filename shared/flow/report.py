@@ -1,0 +1,127 @@
+"""Report: what became of everybody, back on the ticket; then solve it.
+
+Made from the ledger alone. Every step can be taken again: what it leaves on the ticket is looked
+for first, or is the same when written twice.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+from shared.domain.campaign import Campaign, Phase
+from shared.domain.delivery import Delivery, Status
+from shared.domain.recipient import LeftOutReason
+from shared.flow.frozen import Messages
+from shared.flow.recipients_csv import recipients_csv
+from shared.flow.wording import post_once, reference, render
+from shared.ledger import Ledger
+from shared.ports import Channel, Helpdesk
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: The solution names this many of those not reached; the CSV names them all.
+_NAMED = 100
+#: Rows in one CSV file. What a helpdesk takes as an attachment, and what we hold in memory.
+_ROWS = 10_000
+
+
+async def report(
+    campaign: Campaign,
+    *,
+    channel: Channel,
+    ledger: Ledger,
+    helpdesk: Helpdesk,
+    messages: Messages,
+    settings: Settings,
+) -> Campaign:
+    """The campaign as *done*, its ticket solved with the account of everybody on it."""
+    campaigns = ledger.campaigns
+    if "listed" not in campaign.steps:
+        await _attach_lists(campaign, ledger, helpdesk)
+        campaign = await campaigns.save(campaign.did("listed"))
+    if "archived" not in campaign.steps:
+        await _attach_message(campaign, channel, helpdesk, messages)
+        campaign = await campaigns.save(campaign.did("archived"))
+    if "solved" not in campaign.steps:
+        await _solve(campaign, ledger, helpdesk, settings)
+        campaign = await campaigns.save(campaign.did("solved"))
+    kind, _, id_ = campaign.message.partition(":")
+    if kind == "email":
+        await helpdesk.mark_email_sent(int(id_))
+    log.info("report.done campaign_id=%s", campaign.id)
+    return await campaigns.save(campaign.to(Phase.DONE))
+
+
+async def _attach_lists(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> None:
+    """The CSV with every recipient, in several files when there are very many."""
+    present = {file.name for file in await helpdesk.attachments(campaign.ticket_id)}
+    parts = recipients_csv(campaign, ledger.deliveries, _ROWS)
+    number = 0
+    async for data in parts:
+        number += 1
+        name = f"mottakere-{_run(campaign)}{f'-del{number}' if number > 1 else ''}.csv"
+        if name not in present:
+            await helpdesk.attach(campaign.ticket_id, name, "text/csv", data)
+
+
+async def _attach_message(
+    campaign: Campaign, channel: Channel, helpdesk: Helpdesk, messages: Messages
+) -> None:
+    archived = await channel.archive(campaign.id, await messages.of(campaign.id))
+    name = f"melding-{_run(campaign)}{archived.suffix}"
+    if name not in {file.name for file in await helpdesk.attachments(campaign.ticket_id)}:
+        await helpdesk.attach(campaign.ticket_id, name, archived.content_type, archived.data)
+
+
+def _run(campaign: Campaign) -> str:
+    """The campaign's number; a later round's files do not take the place of an earlier one's."""
+    return campaign.id if campaign.round == 1 else f"{campaign.id}-runde{campaign.round}"
+
+
+async def _solve(
+    campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk, settings: Settings
+) -> None:
+    """Our account as the ticket's solution; in a note, when an agent has written one meanwhile."""
+    tally = await _tally(campaign, ledger)
+    html = render(
+        "report.html", campaign=campaign, tally=tally, test_list=not settings.allowed.everybody
+    )
+    ours = reference(f"{_run(campaign)}/rapport")
+    solution: str | None = f"{html}\n<p><small>{ours}</small></p>"
+    ticket = await helpdesk.ticket(campaign.ticket_id)
+    if ticket.solution.strip() and ours not in ticket.solution:
+        await post_once(helpdesk, ticket.id, f"{_run(campaign)}/rapport", html)
+        solution = None
+    names = await helpdesk.names()
+    await helpdesk.change_ticket(ticket.id, status_id=names.solved, silent=True, solution=solution)
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many of each, and the first of those who were not reached."""
+
+    statuses: Counter[Status] = field(default_factory=Counter)
+    left_out: Counter[LeftOutReason] = field(default_factory=Counter)
+    not_reached: list[Delivery] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.statuses.total()
+
+    @property
+    def unnamed(self) -> int:
+        """How many more were not reached than `not_reached` names."""
+        reached = self.statuses[Status.SENT]
+        return self.total - reached - len(self.not_reached)
+
+
+async def _tally(campaign: Campaign, ledger: Ledger) -> Tally:
+    tally = Tally()
+    async for delivery in ledger.deliveries.all(campaign.id):
+        tally.statuses[delivery.status] += 1
+        if delivery.status is not Status.SENT and len(tally.not_reached) < _NAMED:
+            tally.not_reached.append(delivery)
+    async for left_out in ledger.deliveries.left_out(campaign.id):
+        tally.left_out[left_out.reason] += 1
+    return tally

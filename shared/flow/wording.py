@@ -1,0 +1,99 @@
+"""What case workers read: notes and reports, in bokmål, from `shared/templates`."""
+
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from shared.domain.delivery import Reason, Status
+from shared.domain.recipient import LeftOutReason
+from shared.ports import Helpdesk
+
+OSLO = ZoneInfo("Europe/Oslo")
+
+STATUS = {
+    Status.PLANNED: "venter",
+    Status.CLAIMED: "under sending",
+    Status.SUBMITTED: "overlevert, venter på svar",
+    Status.SENT: "sendt",
+    Status.FAILED: "ikke sendt",
+    Status.UNCERTAIN: "usikkert",
+    Status.SKIPPED: "utelatt",
+    Status.CANCELLED: "avbrutt",
+}
+
+REASON = {
+    Reason.NONE: "",
+    Reason.REFUSED: "E-postserveren avviste mottakeren",
+    Reason.INTERRUPTED: "Sendingen ble avbrutt underveis",
+    Reason.NO_ANSWER: "E-postserveren svarte ikke",
+    Reason.GAVE_UP: "E-postserveren tok ikke imot, selv etter flere forsøk",
+    Reason.TECHNICAL: "Teknisk feil hos oss",
+    Reason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
+}
+
+LEFT_OUT = {
+    LeftOutReason.DUPLICATE: "Får meldingen via en annen oppføring med samme adresse",
+    LeftOutReason.NO_ADDRESS: "Mangler e-postadresse",
+    LeftOutReason.INVALID_ADDRESS: "Har en ugyldig e-postadresse",
+    LeftOutReason.DISABLED: "Er deaktivert i Pureservice",
+    LeftOutReason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
+}
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(OSLO):%d.%m.%Y kl. %H:%M}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    """`1 mottaker`, `2 100 mottakere`: thousands apart, as Norwegian writes them."""
+    return f"{number:,}".replace(",", "\N{NO-BREAK SPACE}") + f" {one if number == 1 else many}"
+
+
+def _span(duration: timedelta) -> str:
+    """`under ett minutt`, `12 minutter`, `2 timer og 5 minutter`."""
+    hours, minutes = divmod(int(duration.total_seconds()) // 60, 60)
+    parts = [
+        _count(number, one, many)
+        for number, one, many in ((hours, "time", "timer"), (minutes, "minutt", "minutter"))
+        if number
+    ]
+    return " og ".join(parts) or "under ett minutt"
+
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {"clock": _clock, "count": _count, "span": _span}
+_environment.globals |= {"STATUS": STATUS, "REASON": REASON, "LEFT_OUT": LEFT_OUT}
+
+
+def render(template: str, **facts: object) -> str:
+    """The text as HTML. A fact that the template needs and does not get is an error."""
+    return _environment.get_template(template).render(**facts)
+
+
+#: How a text of ours can be told from all others on the ticket.
+REFERENCE = re.compile(r"\[utsendelse [^\]]+\]")
+
+
+def reference(name: str) -> str:
+    return f"[utsendelse {name}]"
+
+
+async def post_once(helpdesk: Helpdesk, ticket_id: int, name: str, html: str) -> None:
+    """An internal note that stands on the ticket once, however often this is asked for.
+
+    The note carries its reference; whether it is there already is asked of the ticket itself,
+    since an answer that never came says nothing.
+    """
+    mark = reference(name)
+    if any(mark in note for note in await helpdesk.notes(ticket_id)):
+        return
+    await helpdesk.add_note(ticket_id, f"{html}\n<p><small>{mark}</small></p>")

@@ -1,0 +1,196 @@
+"""The whole flow in one process: a real Pureservice client on the simulator, storage in memory."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from dev.pureservice import Switches, World, create_app, expected, seed_base, seed_campaign
+from dev.pureservice.seed import add_message, set_status
+from shared.adapters.pureservice import Pureservice
+from shared.domain.campaign import Campaign
+from shared.domain.delivery import Delivery, OpenDelivery, Status
+from shared.domain.message import Message
+from shared.flow.account import account
+from shared.flow.deliver import deliver
+from shared.flow.discover import discover
+from shared.flow.enqueue import DeliverItem, Lane
+from shared.flow.frozen import Messages
+from shared.flow.poison import poison
+from shared.flow.watch import Watch
+from shared.ledger import Ledger
+from shared.ports import Archived, Note, Promise, Receipt
+from tests.examples import settings
+from tests.fakes import Clock, MemoryFiles, MemoryQueue, MemoryTable
+
+
+@dataclass
+class RecordingChannel:
+    """A channel that keeps what it is given, and answers as `answer` says."""
+
+    sent: list[OpenDelivery] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    answer: Callable[[OpenDelivery], Receipt] = lambda d: Receipt(f"<{d.id}@example.no>", "250 OK")
+    name: str = "email"
+    promise: Promise = Promise.NEITHER
+    time_limit: timedelta = timedelta(seconds=60)
+
+    async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
+        receipt = self.answer(delivery)
+        self.sent.append(delivery)
+        self.messages.append(message)
+        return receipt
+
+    async def archive(self, campaign_id: str, message: Message) -> Archived:
+        return Archived(".eml", "message/rfc822", message.text.encode())
+
+    @property
+    def addresses(self) -> Counter[str]:
+        return Counter(delivery.recipient.address.lower() for delivery in self.sent)
+
+
+class House:
+    """Everything the triggers would have, on one clock that only moves when told."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.clock = Clock(datetime(2026, 11, 23, 8, 0, tzinfo=UTC))
+        self.settings = settings(**{"EMAIL_RATE": "0", **changes})
+        self.world = World(now=self.clock, switches=Switches(calls_per_minute=0))
+        seed_base(self.world)
+        self.simulator = create_app(self.world)
+        self.helpdesk = Pureservice(
+            self.settings,
+            clock=self.clock,
+            transport=httpx.ASGITransport(self.simulator),
+            sleep=self._sleep,
+        )
+        self.tables = {name: MemoryTable() for name in ("campaigns", "deliveries", "channels")}
+        self.ledger = Ledger.on(**self.tables)
+        self.files = MemoryFiles()
+        self.messages = Messages(self.files)
+        self.queue = MemoryQueue()
+        self.channel = RecordingChannel()
+        self.lane = Lane(self.channel, self.queue, self.settings.EMAIL_RATE)
+        self.watch = Watch(self.ledger)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.clock.tick(seconds=seconds)
+
+    # --- what a case worker does ---
+
+    def seed(self, recipients: int = 5, **options: Any) -> int:
+        """A campaign ticket; its request number."""
+        return seed_campaign(self.world, recipients=recipients, **options)
+
+    def ticket(self, number: int) -> dict[str, Any]:
+        found = self.world.find("ticket", requestNumber=number)
+        assert found
+        return found
+
+    def status(self, number: int) -> str:
+        return self.world.get("status", self.ticket(number)["statusId"])["name"]
+
+    def set_status(self, number: int, name: str) -> None:
+        set_status(self.world, self.ticket(number), name)
+
+    def write(self, number: int, text: str, **options: Any) -> None:
+        add_message(self.world, self.ticket(number), text, **options)
+
+    def notes(self, number: int) -> list[str]:
+        rows = self.world.where("communication", "ticketId", self.ticket(number)["id"])
+        return [row["text"] for row in rows if row["type"] == 1]
+
+    def files_on(self, number: int) -> dict[str, dict[str, Any]]:
+        rows = self.world.where("attachment", "ticketId", self.ticket(number)["id"])
+        return {row["fileName"]: row for row in rows}
+
+    def expected(self, number: int) -> dict[str, Any]:
+        return expected(self.world, number)
+
+    # --- what the triggers do ---
+
+    async def discover(self) -> None:
+        await discover(
+            helpdesk=self.helpdesk,
+            ledger=self.ledger,
+            files=self.files,
+            lane=self.lane,
+            settings=self.settings,
+            clock=self.clock,
+        )
+
+    async def account(self) -> None:
+        await account(
+            self.lane,
+            ledger=self.ledger,
+            helpdesk=self.helpdesk,
+            messages=self.messages,
+            settings=self.settings,
+            clock=self.clock,
+        )
+
+    async def deliver(self, item: str) -> None:
+        await deliver(
+            DeliverItem.model_validate_json(item),
+            channel=self.channel,
+            ledger=self.ledger,
+            messages=self.messages,
+            watch=self.watch,
+            settings=self.settings,
+            clock=self.clock,
+        )
+
+    async def deliver_all(self) -> None:
+        for item in self.queue.take():
+            await self.deliver(item)
+
+    async def poison(self, item: str) -> None:
+        await poison(item, ledger=self.ledger, clock=self.clock)
+
+    async def minute(self) -> None:
+        """One round of everything, a minute later."""
+        self.clock.tick(minutes=1)
+        await self.discover()
+        await self.deliver_all()
+        await self.account()
+
+    async def run(self, minutes: int = 10) -> None:
+        for _ in range(minutes):
+            await self.minute()
+
+    # --- what the ledger says ---
+
+    async def campaigns(self, number: int) -> list[Campaign]:
+        return await self.ledger.campaigns.on_ticket(number)
+
+    async def campaign(self, number: int) -> Campaign:
+        [campaign] = await self.campaigns(number)
+        return campaign
+
+    async def deliveries(self, campaign: Campaign) -> list[Delivery]:
+        return [delivery async for delivery in self.ledger.deliveries.all(campaign.id)]
+
+    async def statuses(self, campaign: Campaign) -> Counter[Status]:
+        return Counter(delivery.status for delivery in await self.deliveries(campaign))
+
+
+@pytest.fixture
+async def make_house() -> AsyncIterator[Callable[..., House]]:
+    houses = []
+
+    def make(**changes: Any) -> House:
+        houses.append(House(**changes))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        await house.helpdesk.close()
+
+
+@pytest.fixture
+def house(make_house: Callable[..., House]) -> House:
+    return make_house()
