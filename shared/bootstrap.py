@@ -1,11 +1,10 @@
 """Settings in, services out. Plain calls in dependency order, and nothing goes over the network."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.transport import AsyncHttpTransport
 
 from shared.adapters.azure_storage import AzureStorage
 from shared.adapters.pureservice import Pureservice
@@ -42,11 +41,11 @@ def bootstrap(
     settings: Settings,
     *,
     clock: Clock = lambda: datetime.now(UTC),
-    storage_policies: Sequence[SansIOHTTPPolicy[Any, Any]] = (),
+    storage_transport: AsyncHttpTransport[Any, Any] | None = None,
 ) -> Services:
-    """All services, none of them connected yet."""
+    """All services, none connected yet. A transport of one's own sees what storage costs."""
     connection_string = settings.AzureWebJobsStorage.get_secret_value()
-    storage = AzureStorage(connection_string, storage_policies)
+    storage = AzureStorage(connection_string, storage_transport)
     ledger = Ledger.on(
         campaigns=storage.table("campaigns"),
         deliveries=storage.table("deliveries"),

@@ -1,11 +1,11 @@
 """The storage account: one connection, and what must be in it before anything works."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 from azure.core.exceptions import AzureError, ResourceExistsError
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue import TextBase64EncodePolicy
@@ -20,10 +20,10 @@ class AzureStorage:
     """Hands out tables, queues and containers, and makes those that are missing when asked to."""
 
     def __init__(
-        self, connection_string: str, policies: Sequence[SansIOHTTPPolicy[Any, Any]] = ()
+        self, connection_string: str, transport: AsyncHttpTransport[Any, Any] | None = None
     ) -> None:
-        """Goes nowhere yet. `policies` see every request, its repetitions included."""
-        options: dict[str, Any] = {**RETRIES, "per_retry_policies": list(policies)}
+        """Goes nowhere yet. A `transport` sees every request, its repetitions included."""
+        options: dict[str, Any] = {**RETRIES, **({"transport": transport} if transport else {})}
         self._tables = TableServiceClient.from_connection_string(connection_string, **options)
         self._queues = QueueServiceClient.from_connection_string(connection_string, **options)
         self._blobs = BlobServiceClient.from_connection_string(connection_string, **options)

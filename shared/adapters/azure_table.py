@@ -16,8 +16,18 @@ from azure.data.tables.aio import TableClient
 from shared.errors import ClashError, DoubtfulError
 from shared.ports import Delete, Insert, Merge, Put, Row, Value, Where, Write
 
-#: Few and short, so that a claim's lease outlives them all.
-RETRIES: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.4, "retry_backoff_max": 4}
+#: Few and short, so that a claim's lease outlives them all. Tables call them otherwise than queues
+#: and blobs do, whose first repetition would else come after fifteen seconds.
+RETRIES: dict[str, Any] = {
+    "retry_total": 3,
+    "retry_backoff_factor": 0.4,
+    "retry_backoff_max": 4,
+    "initial_backoff": 0.4,
+    "increment_base": 2,
+    "random_jitter_range": 0,
+    "connection_timeout": 10,
+    "read_timeout": 20,
+}
 
 _CLASHES = {404, 409, 412}
 

@@ -80,6 +80,7 @@ class SmtpChannel:
         *,
         tls: ssl.SSLContext | None = None,
         idle: timedelta = IDLE,
+        per_connection: int = MESSAGES_PER_CONNECTION,
     ) -> None:
         self.time_limit = timedelta(seconds=settings.SMTP_TIMEOUT_SECONDS)
         self._settings = settings
@@ -87,6 +88,7 @@ class SmtpChannel:
         self._clock = clock
         self._tls = tls or ssl.create_default_context()
         self._keep_idle = idle.total_seconds()
+        self._per_connection = per_connection
         self._idle: list[_Connection] = []
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._bodies: dict[Message, asyncio.Task[bytes]] = {}
@@ -187,7 +189,7 @@ class SmtpChannel:
         return None
 
     def _keep(self, connection: _Connection) -> None:
-        if connection.sent >= MESSAGES_PER_CONNECTION or len(self._idle) >= MOST_IDLE:
+        if connection.sent >= self._per_connection or len(self._idle) >= MOST_IDLE:
             self._part(connection.smtp)
             return
         loop = asyncio.get_running_loop()
@@ -218,7 +220,7 @@ class SmtpChannel:
         for file in message.files:
             data = await self._files.get(file.blob)
             if data is None:
-                raise PermanentError(f"smtp: the attachment {file.blob} is gone")
+                raise TransientError(f"smtp: the attachment {file.blob} is gone from storage")
             files.append((file, data))
         return await asyncio.to_thread(mime.body, message, files)
 
@@ -282,8 +284,12 @@ def _in_our_words(delivery: str, progress: _Progress) -> Iterator[None]:
         raise kind(f"{said} for delivery {delivery}") from None
     except (SMTPException, OSError) as error:
         what = "timed out" if isinstance(error, TimeoutError) else _masked(str(error))
-        kind = UncertainError if progress.stage is Stage.DATA else TransientError
-        raise kind(f"smtp: {progress.stage}: {what} for delivery {delivery}") from error
+        meaning: type[UtsendelseError] = TransientError
+        if progress.stage is Stage.DATA:
+            meaning = UncertainError
+        elif progress.stage in _NOBODYS_FAULT:
+            meaning = ThrottledError
+        raise meaning(f"smtp: {progress.stage}: {what} for delivery {delivery}") from error
 
 
 #: Postfix judges the sender when it hears of the recipient, Exchange Online after the message.
@@ -292,6 +298,8 @@ _SENDER_REFUSED = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WANTED = {530, 534, 535}
+#: So early that it concerns everybody: the channel waits, and no recipient pays with an attempt.
+_NOBODYS_FAULT = {Stage.CONNECT, Stage.STARTTLS, Stage.EHLO, Stage.AUTH}
 
 
 def _meaning(stage: Stage, code: int, text: str) -> type[UtsendelseError]:
@@ -302,7 +310,7 @@ def _meaning(stage: Stage, code: int, text: str) -> type[UtsendelseError]:
     if code in _LOGIN_WANTED or (kind == 5 and _SENDER_REFUSED.match(text)):
         return StoppedError
     match stage, kind:
-        case Stage.CONNECT | Stage.MAIL, 4:
+        case Stage.MAIL, 4:
             return ThrottledError
         case Stage.MAIL, 5 if code == 552 or text.startswith("5.3.4"):
             return PermanentError  # the message is too large
@@ -315,7 +323,7 @@ def _meaning(stage: Stage, code: int, text: str) -> type[UtsendelseError]:
         case Stage.DATA, _:
             return UncertainError  # neither yes nor no
         case _:
-            return TransientError
+            return ThrottledError if stage in _NOBODYS_FAULT else TransientError
 
 
 def _masked(text: str) -> str:

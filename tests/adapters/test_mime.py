@@ -143,7 +143,7 @@ def test_whatever_a_file_says_it_is_it_travels_whole(given_type: str, sent_as: s
     assert b"Bcc" not in raw
 
 
-@pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\x0b", "\x85", "\u2028", "\0\n"])
+@pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\x0b", "\x85", "\u2028"])
 def test_nobody_adds_a_header_through_a_name_a_subject_or_a_file(line_break: str) -> None:
     evil = f"Kari{line_break}Bcc: eva@ond.no{line_break}{line_break}<script>"
     message = replace(MESSAGE, subject=evil, sender=replace(MESSAGE.sender, name=evil))
