@@ -20,7 +20,6 @@ from shared.flow.discover import discover
 from shared.flow.enqueue import DeliverItem
 from shared.flow.poison import poison
 from shared.settings import read_settings
-from shared.web.health import examine
 
 STORAGE = "AzureWebJobsStorage"
 
@@ -74,9 +73,6 @@ async def deliver_email_poison(item: func.QueueMessage) -> None:
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    found = await examine(services.storage, services.helpdesk, services.smtp)
-    return func.HttpResponse(
-        json.dumps(found),
-        status_code=200 if all(found.values()) else 503,
-        mimetype="application/json",
-    )
+    found = await services.health.examine()
+    status = 200 if all(found.values()) else 503
+    return func.HttpResponse(json.dumps(found), status_code=status, mimetype="application/json")

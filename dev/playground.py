@@ -88,17 +88,18 @@ class Playground:
     def start_host(self, *options: str) -> "Child":
         """The real app in a process of its own; ready when its health endpoint answers."""
         port = _free_port()
-        empty = self.folder / "no.settings.json"
+        settings = self.folder / "settings.json"
         host = self._child(
             self._stack,
             "host",
             "--port",
             str(port),
             "--settings",
-            str(self._write_settings(empty)),
+            str(self._write_settings(settings)),
             *options,
         )
-        self._wait_for(host, f"http://127.0.0.1:{port}/api/health")
+        host.url = f"http://127.0.0.1:{port}"
+        self._wait_for(host, f"{host.url}/api/health")
         return host
 
     def _write_settings(self, path: Path) -> Path:
@@ -150,6 +151,7 @@ class Child:
 
     def __init__(self, started: subprocess.Popen[str]) -> None:
         self.process = started
+        self.url = ""
         self._lines: deque[str] = deque(maxlen=200)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -7,6 +7,7 @@ stop, and the system closes it when we are killed: one way for both, on every pl
 import _thread
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ FOLLOW = "DEV_STOP_AT_END_OF_INPUT"
 def follow_parent() -> None:
     """Stop, as if by Ctrl-C, when standard input ends; nothing unless a parent asked for it."""
     if os.environ.pop(FOLLOW, None):
+        # A shell's background processes ignore this signal, and so would we as their child.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=_wait_for_end_of_input, daemon=True).start()
 
 

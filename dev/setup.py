@@ -71,7 +71,7 @@ def once(stamp: Path, wanted: str, work: Callable[[], None]) -> bool:
 
     if done():
         return False
-    with locked(WORK / "setup.lock"):
+    with locked(WORK / f"{stamp.name}.lock"):
         if done():  # by the one that held the lock before us
             return False
         stamp.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from shared.flow.watch import Watch
 from shared.ledger import Ledger
 from shared.ports import Clock, Files
 from shared.settings import Settings
+from shared.web.health import Health
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Services:
     helpdesk: Pureservice
     smtp: SmtpChannel
     email: Lane
+    health: Health
 
     async def close(self) -> None:
         for outside in (self.storage, self.helpdesk, self.smtp):
@@ -52,6 +54,7 @@ def bootstrap(
         channels=storage.table("channels"),
     )
     files = storage.container("campaigns")
+    helpdesk = Pureservice(settings, clock=clock)
     smtp = SmtpChannel(settings, files, clock=clock)
     return Services(
         settings=settings,
@@ -61,7 +64,8 @@ def bootstrap(
         files=files,
         messages=Messages(files),
         watch=Watch(ledger),
-        helpdesk=Pureservice(settings, clock=clock),
+        helpdesk=helpdesk,
         smtp=smtp,
         email=Lane(smtp, storage.queue(settings.DELIVER_EMAIL_QUEUE), settings.EMAIL_RATE),
+        health=Health({"storage": storage, "pureservice": helpdesk, "smtp": smtp}, clock),
     )

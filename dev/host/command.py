@@ -41,10 +41,8 @@ def main(argv: list[str]) -> int:
                 port=options.port, key=options.key or None, visibility=options.visibility
             ),
         )
-        # A request to terminate is handled like Ctrl-C, for which asyncio has a way.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         asyncio.run(_serve(host, options.grace))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     except (AppError, AzureError, OSError) as error:
         logging.getLogger("dev.host").error("host.stopped %s", error)
@@ -53,19 +51,21 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    environment = os.environ
     parser = argparse.ArgumentParser(
         prog="python -m dev host",
         description="Run a Functions app on this machine, against the storage in its settings.",
     )
     parser.add_argument("--app", type=Path, default=ROOT, help="folder with function_app.py")
     parser.add_argument("--settings", type=Path, help="default: local.settings.json of the app")
-    parser.add_argument("--port", type=int, default=int(environment.get("HOST_PORT", "7071")))
-    parser.add_argument("--key", default=environment.get("HOST_KEY"), help="also: HOST_KEY")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("HOST_PORT", "7071")))
+    parser.add_argument("--key", default=os.environ.get("HOST_KEY"), help="also: HOST_KEY")
     parser.add_argument("--visibility", type=int, default=600, metavar="SECONDS")
     parser.add_argument("--grace", type=float, default=30, metavar="SECONDS")
     parser.add_argument("--log-level", type=str.lower, choices=LEVELS)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.settings and not options.settings.is_file():
+        parser.error(f"there is no {options.settings}")
+    return options
 
 
 def _log_at(level: int) -> None:
@@ -75,6 +75,19 @@ def _log_at(level: int) -> None:
 
 
 async def _serve(host: Host, grace: float) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    asked = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(130)
+        asked = True
+        assert task
+        loop.call_soon_threadsafe(task.cancel)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)
     await host.start()
     try:
         await host.run_until(lambda: False)

@@ -101,7 +101,7 @@ class TimerListener:
                     if turn:
                         await turn  # a bug in it should look like one
                     over = asyncio.Event()
-                    turn = asyncio.create_task(self._keep_time(over))
+                    turn = asyncio.create_task(self._take_turn(over))
                 elif not held:
                     over.set()
                 await pause(stopping, self._ask_every)
@@ -131,6 +131,12 @@ class TimerListener:
             log.warning("timer.unreachable function=%s error=%r", self._function.name, error)
             return False
         return True
+
+    async def _take_turn(self, over: asyncio.Event) -> None:
+        try:
+            await self._keep_time(over)
+        except AzureError as error:  # the next turn sees from the status what was missed
+            log.warning("timer.unreachable function=%s error=%r", self._function.name, error)
 
     async def _keep_time(self, over: asyncio.Event) -> None:
         now = self._now()

@@ -88,7 +88,8 @@ def _seed_people(world: World) -> None:
         name = {"id": id_, "firstName": first, "lastName": last, "role": role, "companyId": 1}
         add_user(world, name, [f"{first}.{last}@fjordvik.example.no".lower()])
     for address in PLACEHOLDERS.values():
-        add_user(world, {"firstName": "Masseutsendelse", "lastName": address[16:-17]}, [address])
+        kind = address.partition("@")[0].removeprefix("masseutsendelse-")
+        add_user(world, {"firstName": "Masseutsendelse", "lastName": kind}, [address])
 
 
 def _seed_lists(world: World) -> None:

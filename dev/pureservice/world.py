@@ -207,8 +207,9 @@ class World:
             for kind, id_, row in self._records():
                 _write(file, kind, id_, row)
         fresh.replace(directory / "state.jsonl")
-        if not self._journal:  # one that is being written stays true: it holds whole rows
-            (directory / "journal.jsonl").unlink(missing_ok=True)
+        journal = directory / "journal.jsonl"
+        if not self._journal or Path(self._journal.name) != journal:
+            journal.unlink(missing_ok=True)  # ours stays true, since it holds whole rows
 
     @classmethod
     def load(cls, directory: Path, *, now: Callable[[], datetime] = utc_now) -> Self:

@@ -1,5 +1,6 @@
 """The storage account: one connection, and what must be in it before anything works."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -27,6 +28,7 @@ class AzureStorage:
         self._tables = TableServiceClient.from_connection_string(connection_string, **options)
         self._queues = QueueServiceClient.from_connection_string(connection_string, **options)
         self._blobs = BlobServiceClient.from_connection_string(connection_string, **options)
+        self._preparing = asyncio.Lock()
         self._wanted: list[tuple[str, str]] = []
 
     def table(self, name: str) -> AzureTable:
@@ -50,11 +52,12 @@ class AzureStorage:
             "queue": self._queues.create_queue,
             "container": self._blobs.create_container,
         }
-        while self._wanted:
-            kind, name = self._wanted[-1]
-            with suppress(ResourceExistsError):
-                await make[kind](name)
-            self._wanted.pop()
+        async with self._preparing:
+            while self._wanted:
+                kind, name = self._wanted[-1]
+                with suppress(ResourceExistsError):
+                    await make[kind](name)
+                self._wanted.pop()
 
     async def answers(self) -> bool:
         """True when the account can be read just now."""

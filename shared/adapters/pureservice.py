@@ -32,7 +32,7 @@ from shared.adapters.pureservice_wire import (
 from shared.domain.campaign import RecipientList
 from shared.domain.helpdesk import Attachment, Candidate, MemberPage, Names, Ticket
 from shared.domain.recipient import Member, MemberKind
-from shared.errors import PermanentError, SetupError, TransientError
+from shared.errors import PermanentError, SetupError, TransientError, UtsendelseError
 from shared.ports import Clock
 from shared.settings import Settings
 
@@ -65,6 +65,14 @@ class Pureservice:
 
     async def close(self) -> None:
         await self._wire.close()
+
+    async def answers(self) -> bool:
+        """True when it answers, and takes our key, just now."""
+        try:
+            await self._wire.page("/department/", "departments", 0)
+        except UtsendelseError:
+            return False
+        return True
 
     # -- names
 

@@ -43,8 +43,9 @@ JSON_API = "application/vnd.api+json"
 ANYTHING = "*/*"
 
 PAGE = 500  #: the most that Pureservice gives at a time
-#: No server is believed to cut its pages shorter than this, see `Wire.page`.
-SMALLEST_PAGE = 25
+#: A server that cuts its pages shorter than asked for cuts them at a multiple of this, if at all.
+ROUND = 5
+SMALLEST_CUT = 25
 LARGEST_ANSWER = 50 * 1024 * 1024
 
 ATTEMPTS = 3
@@ -290,7 +291,6 @@ class Wire:
         by_key = settings.PURESERVICE_AUTH == "key"
         self._clock = clock
         self._sleep = sleep
-        self._page_sizes: dict[str, int] = {}
         self._page_starts: dict[tuple[str, str, int], int] = {}
         self._client = httpx.AsyncClient(
             base_url=f"{str(settings.PURESERVICE_URL).rstrip('/')}/"
@@ -314,18 +314,15 @@ class Wire:
     async def page(self, path: str, plural: str, start: int, **query: str) -> tuple[Answer, bool]:
         """Up to 500 rows in the order of their ids, and whether they are the last.
 
-        A server may cut its pages shorter than we ask. So a page is the last when it is shorter
-        than one that this kind of list has given before; until then a page of 25 or more is not
-        believed, which costs one empty page each time a list is the longest seen so far.
-        Raises PermanentError when the server gives the same page again.
+        A short page is the last, unless its length is round: then the server may have cut it
+        shorter than we asked, and one more call tells. Raises PermanentError when the server gives
+        the same page again.
         """
         limits: Params = {"start": start, "limit": PAGE, "sort": "id ASC"}
         answer = await self._read(path, plural, {**query, **limits})
         ids = answer.keys(plural)
-        kind = re.sub(r"\d+", "{id}", path)
-        most = self._page_sizes.get(kind, SMALLEST_PAGE)
-        last = len(ids) < most
-        self._page_sizes[kind] = max(most, min(len(ids), PAGE))
+        maybe_cut = len(ids) >= SMALLEST_CUT and len(ids) % ROUND == 0
+        last = len(ids) < PAGE and not maybe_cut
         which = query.get("filter", "")
         if ids and ids[0] == self._page_starts.pop((path, which, start), None):
             raise PermanentError(f"pureservice: GET {path} begins anew at {start}: it has no pages")

@@ -224,11 +224,11 @@ async def _statuses(connect, rows: int, most: int) -> tuple[int, int]:
     [
         (24, 500, 1),  # the ordinary case: short, so there is no more
         (25, 500, 2),  # could be all of it or a page of 25: one more call tells
-        (499, 500, 2),
+        (499, 500, 1),
         (500, 500, 2),
         (501, 500, 2),
         (1203, 500, 3),
-        (250, 100, 3),
+        (250, 100, 4),
         (300, 100, 4),
         (1203, 25, 49),
     ],

@@ -12,6 +12,7 @@ import pytest
 from dev.host import AppError, Host, Options
 from dev.host.app import index, read_settings
 from dev.host.pause import seconds
+from dev.process import start_task, stop
 
 WITHIN = 20
 
@@ -195,3 +196,37 @@ def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 )
 def test_time_spans(span: str | int, expected: float) -> None:
     assert seconds(span) == expected
+
+
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
+def test_the_command_serves_until_it_is_asked_to_stop(
+    tmp_path: Path, azurite: str, how: str
+) -> None:
+    if how == "SIGTERM" and os.name == "nt":
+        pytest.skip("Windows ends a process without asking it")
+    write_app(
+        tmp_path,
+        """
+        @app.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *")
+        async def tick(timer: func.TimerRequest) -> None: ...
+        """,
+    )
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"Values": {"AzureWebJobsStorage": azurite}}), "utf-8")
+    host = start_task("host", "--app", str(tmp_path), "--settings", str(settings), "--port", "0")
+    try:
+        assert host.stdout
+        assert any("host.ready" in line for line in host.stdout)
+        if how == "SIGTERM":
+            host.terminate()
+            assert host.wait(WITHIN) == 0
+    finally:
+        status = stop(host)
+    assert status == 0
+
+
+def test_the_command_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
+    host = start_task("host", "--app", str(tmp_path), "--port", "0")
+    assert host.stdout
+    assert "no function_app.py" in host.stdout.read()
+    assert stop(host) == 1

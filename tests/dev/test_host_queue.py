@@ -88,6 +88,17 @@ async def test_a_message_that_always_fails_goes_to_poison_whose_own_trigger_sees
     assert queue.stored() == 0
 
 
+async def test_the_last_failure_moves_a_message_to_poison_at_once(queue: Any, serve: Any) -> None:
+    async def handle(item: func.QueueMessage) -> None:
+        raise RuntimeError
+
+    queue.put("x")
+    once = queues(maxDequeueCount=1, visibilityTimeout="01:00:00")
+    host = await serve(app_for(queue, handle), once)
+    await host.run_until(lambda: queue.stored() == 0, WITHIN)
+    assert queue.stored(f"{queue.name}-poison") == 1
+
+
 async def test_a_message_taken_too_often_goes_to_poison_without_being_tried(
     queue: Any, serve: Any
 ) -> None:
@@ -156,6 +167,7 @@ async def test_at_most_batch_size_plus_threshold_run_at_once(queue: Any, serve: 
     queue.put(*map(str, range(20)))
     host = await serve(app_for(queue, handle), queues(batchSize=4, newBatchThreshold=2))
     await host.run_until(lambda: running == 6, WITHIN)
+    await asyncio.sleep(0.5)  # time enough to take more, if it would
     release.set()
     await host.run_until(lambda: host.counts["handle", "succeeded"] == 20, WITHIN)
     assert most == 6

@@ -8,6 +8,8 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from dev.host import AppError, Host
 from dev.host.timers import CONTAINER, Schedule
@@ -49,7 +51,7 @@ async def test_a_timer_never_overlaps_itself(serve: Any, host_id: str) -> None:
         await asyncio.sleep(1.5)  # it is due again meanwhile
         running -= 1
 
-    host = await serve(app_for(tick, EVERY_SECOND), host_id=host_id)
+    host = await serve(app_for(tick, EVERY_SECOND), host_id=host_id, ask_every=0.1)
     await host.run_until(lambda: calls == 2, WITHIN)
     assert most == 1
 
@@ -74,6 +76,36 @@ async def test_only_one_of_two_hosts_runs_a_timer_and_the_other_takes_over(
     active, idle = sorted(hosts, key=ticks, reverse=True)
     await active.stop()
     await idle.run_until(lambda: ticks(idle) >= 1, WITHIN)
+
+
+async def test_a_host_that_stops_gives_its_timers_away_at_once(
+    serve: Any, blobs: Any, host_id: str
+) -> None:
+    async def tick(timer: func.TimerRequest) -> None: ...
+
+    lock = blobs.get_blob_client(CONTAINER, f"locks/{host_id}/tick.Listener")
+
+    def is_held() -> bool:
+        return bool(lock.get_blob_properties().lease.status == "locked")
+
+    host = await serve(app_for(tick), host_id=host_id)
+    await host.run_until(is_held, WITHIN)
+    await host.stop()
+    assert not is_held()
+
+
+async def test_a_host_keeps_the_lease_while_its_timer_waits(serve: Any, host_id: str) -> None:
+    requests = 0
+
+    class Leases(SansIOHTTPPolicy[Any, Any]):
+        def on_request(self, request: PipelineRequest[Any]) -> None:
+            nonlocal requests
+            requests += "comp=lease" in request.http_request.url
+
+    async def tick(timer: func.TimerRequest) -> None: ...
+
+    host = await serve(app_for(tick), host_id=host_id, ask_every=0.1, policies=[Leases()])
+    await host.run_until(lambda: requests >= 5, WITHIN)
 
 
 async def test_two_apps_do_not_share_their_timers(serve: Any) -> None:

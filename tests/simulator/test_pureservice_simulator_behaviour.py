@@ -119,6 +119,8 @@ async def test_a_message_becomes_a_mail_with_its_files(
     assert message["messageId"] == mail["id"]
     assert mail["links"]["attachments"] == message["links"]["attachments"]
     assert not mail["isSystem"]
+    (attachment,) = world.where("attachment", "ticketId", ticket["id"])
+    assert mail["links"]["attachments"]["ids"] == [attachment["id"]]
 
 
 async def test_other_entries_send_nothing(

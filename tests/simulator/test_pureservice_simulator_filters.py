@@ -114,6 +114,7 @@ def test_a_filter_by_key_reads_an_index_and_agrees_with_a_full_read(world: World
     assert narrowed is not None and len(narrowed) < world.count("status")
     test = compile_filter(world, "status", key)
     assert [r for r in narrowed if test(r)] == [r for r in world.all("status") if test(r)]
+    assert candidates(world, "status", "requestTypeId == 2 OR coreStatus == 60") is None
 
 
 @pytest.mark.parametrize("sort", ["nosuch", "name sideways", "requestType", "name,,id", "1"])

@@ -149,8 +149,11 @@ async def test_every_write_is_on_disk_and_a_restart_goes_on(
     assert (tmp_path / "journal.jsonl").stat().st_size == 0
     assert again.add("relationship", {"typeId": 33})["id"] > last["id"]
     assert again.next_request_number() == number + 1
-    third = World.load(tmp_path, now=clock)
+    again.remove("relationship", again.all("relationship")[-1]["id"])
+    again.save(tmp_path / "copy")
+    third = World.load(tmp_path / "copy", now=clock)
     assert everything(third) == everything(again)
+    assert third.add("relationship", {"typeId": 33})["id"] > last["id"] + 2
     for one in (world, again):
         one.close()
 

@@ -1,0 +1,156 @@
+"""`python -m dev check`."""
+
+import argparse
+import asyncio
+import io
+import os
+import ssl
+import sys
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+import dev.check
+from dev.check.findings import Finding, Mark, missing, ok, summary, unknown, warning
+from dev.check.mail import mail
+from dev.check.pureservice import pureservice
+from dev.check.storage import storage
+from dev.host.app import AppError
+from dev.host.app import read_settings as read_file
+from dev.setup import ROOT
+from shared.errors import SetupError
+from shared.ports import Clock
+from shared.settings import Settings, read_settings
+
+Say = Callable[[str], None]
+
+EXAMPLE = "local.settings.example.json"
+
+
+def main(argv: list[str]) -> int:
+    """Print the findings; 0 when nothing is missing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dev check",
+        description=dev.check.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="default local.settings.json")
+    options = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for names that the console cannot show
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    say("Er oppsettet komplett? Ingenting blir endret, og ingen får e-post av denne sjekken.")
+    try:
+        say(load(options.settings, ROOT / "local.settings.json"))
+        settings = read_settings()
+    except AppError as error:
+        say(str(error))
+        return 1
+    except SetupError as error:
+        say("\nInnstillinger")
+        for finding in unreadable(error):
+            say(str(finding))
+        return 1
+    return 0 if asyncio.run(check(settings, say=say)) else 1
+
+
+async def check(
+    settings: Settings,
+    *,
+    say: Say,
+    transport: httpx.AsyncBaseTransport | None = None,
+    tls: ssl.SSLContext | None = None,
+    clock: Clock = lambda: datetime.now(UTC),
+) -> bool:
+    """Say each finding as soon as it is known; True when nothing is missing. Tells no secrets."""
+    marks: Counter[Mark] = Counter()
+    secrets = (settings.PURESERVICE_KEY, settings.SMTP_PASSWORD, settings.AzureWebJobsStorage)
+
+    def tell(finding: Finding) -> None:
+        marks[finding.mark] += 1
+        text = str(finding)
+        for secret in secrets:  # a server may repeat what it was given
+            if hidden := secret.get_secret_value():
+                text = text.replace(hidden, "***")
+        say(text)
+
+    say("\nInnstillinger")
+    tell(ok("Alle innstillingene er gyldige."))
+    tell(recipients(settings))
+    for heading, findings in (
+        ("Pureservice", pureservice(settings, clock, transport)),
+        ("E-post", mail(settings, clock, tls)),
+        ("Lager", storage(settings)),
+    ):
+        say(f"\n{heading}")
+        async for finding in findings:
+            tell(finding)
+    say(f"\n{summary(marks)}")
+    return not marks[Mark.MISSING]
+
+
+def load(file: Path | None, default: Path) -> str:
+    """Put the file's settings into the environment, which wins; says where settings come from.
+
+    AppError when a file that was asked for is not there, or one cannot be read.
+    """
+    path = file or default
+    if path.is_file():
+        os.environ.update(read_file(path))
+        return f"Innstillingene er fra {path.name}; miljøvariabler går foran."
+    if file:
+        raise AppError(f"Finner ikke {file}.")
+    return (
+        f"Det er ingen {path.name} her, så bare miljøvariabler blir lest.\n"
+        f"Mangler det noe, så kopier {EXAMPLE} til {path.name} og fyll ut."
+    )
+
+
+def unreadable(error: SetupError) -> list[Finding]:
+    """Every problem that `read_settings` found."""
+    _, *problems = str(error).splitlines()
+    return [
+        *(missing(_in_norwegian(problem.strip())) for problem in problems or [str(error)]),
+        unknown(
+            "Pureservice, e-post og lager. Rett innstillingene først: forklaring står i"
+            f" docs/settings.md, eksempler i {EXAMPLE}."
+        ),
+    ]
+
+
+#: What pydantic and `shared/settings.py` say most often. The rest stays as it is.
+_NORWEGIAN = {
+    ": is not set": " er ikke satt.",
+    "Value error, is not an e-mail address": "er ikke en e-postadresse.",
+    "Value error, names nobody: give addresses, domains, or * for everybody": (
+        "nevner ingen. Skriv adresser eller domener med komma imellom, eller * for alle."
+    ),
+    "String should match pattern": "må følge mønsteret",
+    "Input should be a valid integer, unable to parse string as an integer": "må være et heltall.",
+    "Input should be": "må være",
+}
+
+
+def _in_norwegian(problem: str) -> str:
+    for english, norwegian in _NORWEGIAN.items():
+        problem = problem.replace(english, norwegian)
+    return problem
+
+
+def recipients(settings: Settings) -> Finding:
+    """Who can get mail with ONLY_SEND_TO as it is."""
+    if settings.allowed.everybody:
+        return warning(
+            "ONLY_SEND_TO er *: alle på mottakerlistene får e-posten, på ordentlig.",
+            "Skal dere bare prøve, så sett ONLY_SEND_TO til egne adresser eller eget domene.",
+        )
+    return ok(
+        f"ONLY_SEND_TO: bare disse kan få e-post: {', '.join(sorted(settings.allowed.entries))}.",
+        "Sett ONLY_SEND_TO til * den dagen alle på listene skal få.",
+    )

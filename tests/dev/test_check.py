@@ -1,0 +1,557 @@
+"""The set-up check finds what is missing, says what to do, changes nothing and tells no secrets."""
+
+import json
+import os
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from dev.check import check, main
+from dev.check.command import load
+from dev.check.mail import mail
+from dev.mail import MailSink
+from dev.pureservice import Fault, Switches, World, create_app, seed_base, seed_campaign
+from dev.setup import ROOT
+from shared.adapters.pureservice import Pureservice
+from shared.errors import SetupError
+from shared.settings import Settings
+from tests.examples import EXAMPLE, settings
+
+NOW = datetime(2026, 2, 3, 8, 15, tzinfo=UTC)
+TLS = ssl.create_default_context()
+PASSWORD = "Blåbær-9-hemmelig"
+TROUBLE = ("MANGLER", "advarsel", "ikke undersøkt")
+
+
+class Tenant(httpx.AsyncBaseTransport):
+    """A complete Pureservice in this process, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.world = World(now=lambda: NOW, switches=Switches(calls_per_minute=0))
+        seed_base(self.world)
+        seed_campaign(self.world, recipients=1)
+        self.app = create_app(self.world)
+        self.asked: list[httpx.Request] = []
+        self.clock = NOW
+        self.answer: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
+        self._inner = httpx.ASGITransport(self.app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        response = self.answer(request) or await self._inner.handle_async_request(request)
+        response.headers["Date"] = format_datetime(self.clock, usegmt=True)
+        return response
+
+    def change(self, kind: str, name: str, /, **values: Any) -> None:
+        found = [row for row in self.world.all(kind) if row.get("name", row.get("email")) == name]
+        assert found, f"no {kind} named {name}"
+        for row in found:
+            self.world.change(kind, row["id"], values)
+
+    def remove(self, kind: str) -> None:
+        for row in self.world.all(kind):
+            self.world.remove(kind, row["id"])
+
+    def refuse(self, path: str, status: int) -> None:
+        self.app.traffic.faults.append(Fault(kind="status", path=path, status=status, times=99))
+
+
+class Sink(MailSink):
+    """Remembers the recipients it is told of, and refuses one sender."""
+
+    recipients = 0
+    offers_login = True
+
+    async def handle_EHLO(
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        hostname: str,
+        responses: list[str],
+    ) -> list[str]:
+        session.host_name = hostname
+        return [line for line in responses if self.offers_login or "AUTH" not in line]
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address.startswith("fremmed@"):
+            return "550 5.7.60 Client does not have permissions to send as this sender"
+        if self._login and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        return "250 2.1.0 Ok"
+
+    async def handle_RCPT(self, *arguments: Any) -> str:
+        self.recipients += 1
+        return await super().handle_RCPT(*arguments)
+
+
+@dataclass
+class Report:
+    """What was said, each finding on one line."""
+
+    complete: bool
+    lines: list[str]
+
+    def about(self, *words: str) -> str:
+        """The line with all these words."""
+        [found] = [line for line in self.lines if all(word in line for word in words)]
+        return found
+
+    def trouble(self) -> list[str]:
+        return [line for line in self.lines if line.startswith(TROUBLE)]
+
+
+@dataclass
+class Setup:
+    """A set-up in which nothing is missing, until a test takes something away."""
+
+    storage: str
+    sink: Sink
+    tenant: Tenant = field(default_factory=Tenant)
+    tls: ssl.SSLContext = TLS
+
+    def settings(self, **changes: Any) -> Settings:
+        given = {
+            "ONLY_SEND_TO": "example.no",
+            "AzureWebJobsStorage": self.storage,
+            "SMTP_PORT": self.sink.port,
+        }
+        return settings(**given | changes)
+
+    async def check(self, **changes: Any) -> Report:
+        said: list[str] = []
+        complete = await check(
+            self.settings(**changes),
+            say=said.append,
+            transport=self.tenant,
+            tls=self.tls,
+            clock=lambda: NOW,
+        )
+        return Report(complete, [" ".join(text.split()) for text in said])
+
+
+@pytest.fixture
+def setup(azurite: str, tmp_path: Path) -> Iterator[Setup]:
+    with Sink(tmp_path) as sink:
+        yield Setup(azurite, sink)
+
+
+async def test_a_complete_setup_is_all_ok(setup: Setup) -> None:
+    report = await setup.check()
+    assert report.trouble() == []
+    assert report.complete
+    assert report.lines[-1].startswith("Oppsettet er komplett")
+
+
+async def test_nothing_is_changed_and_nobody_gets_mail(setup: Setup) -> None:
+    before = setup.tenant.world.version
+    await setup.check()
+    assert {request.method for request in setup.tenant.asked} == {"GET"}
+    assert setup.tenant.world.version == before
+    assert setup.sink.connections == 1
+    assert setup.sink.recipients == 0
+    assert setup.sink.messages() == []
+
+
+def test_every_line_can_be_shown_on_an_old_windows_console() -> None:
+    for file in (ROOT / "dev" / "check").glob("*.py"):
+        file.read_text("utf-8").encode("cp1252")
+
+
+Change = Callable[[Tenant], object]
+
+
+@dataclass
+class Case:
+    """One thing taken away: the setting that the line must name, and what it must say."""
+
+    setting: str
+    says: str
+    change: Change = lambda tenant: None
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def _closed_status(tenant: Tenant) -> None:
+    tenant.change("status", "Utsending – klar", coreStatus=50)
+
+
+def _only_for_changes(tenant: Tenant) -> None:
+    tenant.change("status", "Utsending – pågår", requestTypeId=2)
+
+
+def _two_of_a_name(tenant: Tenant) -> None:
+    tenant.change("status", "Under arbeid", name="utsending – klar ")
+
+
+def _other_default_address(tenant: Tenant) -> None:
+    user = tenant.world.find("emailaddress", email=EXAMPLE["EMAIL_CAMPAIGN_USER"])
+    assert user
+    other = tenant.world.add("emailaddress", {"email": "a@example.no", "userId": user["userId"]})
+    tenant.world.change("user", user["userId"], {"emailAddressId": other["id"]})
+
+
+def _disabled_user(tenant: Tenant) -> None:
+    for user in tenant.world.all("user"):
+        tenant.world.change("user", user["id"], {"disabled": True})
+
+
+#: What the app cannot do without either: it raises SetupError on the same settings.
+NAMES = [
+    Case("STATUS_READY", "Mente du «Utsending – klar»?", values={"STATUS_READY": "Utsending-klar"}),
+    Case("STATUS_READY", "er brukt 2 ganger", _two_of_a_name),
+    Case("STATUS_RUNNING", "bare som status for endringer", _only_for_changes),
+    Case("STATUS_ATTENTION", "er deaktivert", values={"STATUS_ATTENTION": "Ute av bruk"}),
+    Case("STATUS_SOLVED", "Disse finnes: «Lukket»", values={"STATUS_SOLVED": "Ferdig behandlet"}),
+    Case("LIST_ASSET_TYPE", "«Datamaskin»", values={"LIST_ASSET_TYPE": "Adressebok"}),
+    Case(
+        "LIST_TICKET_RELATION",
+        "Mente du «Gir mottakere til»?",
+        values={"LIST_TICKET_RELATION": "Gir mottaker til"},
+    ),
+    Case("LIST_USER_RELATION", "finnes ingen", values={"LIST_USER_RELATION": "Er på"}),
+    Case("LIST_COMPANY_RELATION", "finnes ingen", values={"LIST_COMPANY_RELATION": "Er på"}),
+    Case(
+        "SENDERS",
+        "sonen «Kommunikasion» finnes ikke. Mente du «Kommunikasjon»?",
+        values={"SENDERS": {"zone:Kommunikasion": {"from": "info@example.org"}}},
+    ),
+    Case(
+        "SENDERS",
+        "teamet «postmottak» finnes ikke. Mente du «Postmottak»?",
+        values={"SENDERS": {"team:postmottak": {"from": "info@example.org"}}},
+    ),
+]
+MISSING = [
+    *NAMES,
+    Case("STATUS_READY", "løst eller lukket", _closed_status),
+    Case("STATUS_SOLVED", "regnes ikke som løst", values={"STATUS_SOLVED": "Under arbeid"}),
+    Case("EMAIL_CAMPAIGN_USER", "Lag en sluttbruker", lambda t: t.remove("emailaddress")),
+    Case("EMAIL_CAMPAIGN_USER", "er deaktivert", _disabled_user),
+    Case("EMAIL_CAMPAIGN_USER", "standardadresse", _other_default_address),
+    Case(
+        "MESSAGE_TYPE_FIELD",
+        "Sett MESSAGE_TYPE_FIELD til typeName",
+        lambda t: setattr(t.world, "switches", Switches(custom_type="typename")),
+    ),
+    Case("MESSAGE_TYPE_FIELD", "failed_email", lambda t: t.refuse("/communication", 400)),
+    Case("PURESERVICE_KEY", "(403)", lambda t: t.refuse("/asset/", 403)),
+    Case("SMTP_HOST, SMTP_PORT", "brannmuren", values={"SMTP_PORT": 1}),
+    Case("SMTP_TLS", "vil ikke bruke STARTTLS", values={"SMTP_TLS": "starttls"}),
+    Case("SMTP_TLS", "svarer ikke med TLS", values={"SMTP_TLS": "tls"}),
+    Case(
+        "MAIL_ENVELOPE_FROM",
+        "fremmed@example.org (svaret var 550",
+        values={"MAIL_ENVELOPE_FROM": "fremmed@example.org"},
+    ),
+    Case("AzureWebJobsStorage", "gyldig", values={"AzureWebJobsStorage": "AccountName=tøys"}),
+]
+
+
+@pytest.mark.parametrize("case", MISSING, ids=lambda case: f"{case.setting}: {case.says}")
+async def test_what_is_missing_is_named_with_what_to_do(setup: Setup, case: Case) -> None:
+    case.change(setup.tenant)
+    report = await setup.check(**case.values)
+    assert report.about("MANGLER", case.setting, case.says, " -> ")
+    assert not report.complete
+    assert report.lines[-1].startswith("Ikke helt i mål")
+
+
+@pytest.mark.parametrize("case", NAMES, ids=lambda case: f"{case.setting}: {case.says}")
+async def test_the_app_refuses_what_the_check_calls_missing(setup: Setup, case: Case) -> None:
+    case.change(setup.tenant)
+    app = Pureservice(setup.settings(**case.values), clock=lambda: NOW, transport=setup.tenant)
+    with pytest.raises(SetupError, match=case.setting):
+        await app.names()
+    await app.close()
+
+
+WARNINGS = [
+    Case("ONLY_SEND_TO", "alle på mottakerlistene", values={"ONLY_SEND_TO": "*"}),
+    Case("Nøkkelen ser ingen soner", "Limited", lambda t: t.remove("department")),
+    Case("STATUS_READY", "starter av seg selv", values={"STATUS_READY": ""}),
+    Case("STATUS_RUNNING", "bytter ikke status", values={"STATUS_RUNNING": ""}),
+    Case("STATUS_ATTENTION", "internt notat", values={"STATUS_ATTENTION": ""}),
+    Case("LIST_USER_RELATION", "bare firmaer", values={"LIST_USER_RELATION": ""}),
+    Case("ingen mottakerlister", "Lag en asset", lambda t: t.remove("asset")),
+    Case("MESSAGE_TYPE_NAME", "på en prøvesak", values={"MESSAGE_TYPE_NAME": "Til alle"}),
+    Case(
+        "CAMPAIGN_MARK_FIELD",
+        "på 1 av de 1 nyeste åpne sakene",
+        lambda t: t.world.change("ticket", t.world.all("ticket")[0]["id"], {"cf_3": "Arkivert"}),
+        {"CAMPAIGN_MARK_FIELD": "cf_3"},
+    ),
+    Case(
+        "Klokken",
+        "7 minutter etter klokken hos",
+        lambda t: setattr(t, "clock", NOW + timedelta(minutes=7)),
+    ),
+    Case(
+        "Klokken",
+        "7 minutter foran klokken hos",
+        lambda t: setattr(t, "clock", NOW - timedelta(minutes=7)),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", WARNINGS, ids=lambda case: f"{case.setting}: {case.says}")
+async def test_what_is_good_to_know_is_a_warning_and_the_setup_complete(
+    setup: Setup, case: Case
+) -> None:
+    case.change(setup.tenant)
+    report = await setup.check(**case.values)
+    assert report.trouble() == [report.about("advarsel", case.setting, case.says)]
+    assert report.complete
+
+
+async def test_our_own_marks_are_not_somebody_elses_use_of_the_field(setup: Setup) -> None:
+    [ticket] = setup.tenant.world.all("ticket")
+    mark = "utsendelse:prod:20417-1:ab12cd34"
+    setup.tenant.world.change("ticket", ticket["id"], {"customerReference": mark})
+    assert (await setup.check()).trouble() == []
+
+
+async def test_lists_are_counted_and_those_marked_for_deletion_apart(setup: Setup) -> None:
+    _, _, *others = setup.tenant.world.all("asset")
+    for asset in others:
+        setup.tenant.world.change("asset", asset["id"], {"isMarkedForDeletion": True})
+    report = await setup.check()
+    assert report.about(f"Det finnes 2 mottakerlister. {len(others)} til er merket for sletting.")
+
+
+async def test_without_a_message_type_none_is_looked_for(setup: Setup) -> None:
+    report = await setup.check(MESSAGE_TRIGGER="failed_email")
+    assert report.trouble() == []
+    assert not any("communication" in str(request.url) for request in setup.tenant.asked)
+
+
+async def test_every_sender_is_checked_by_itself(setup: Setup) -> None:
+    senders = {
+        "zone:Kommunikasjon": {"from": "info@example.org", "name": "Info"},
+        "team:Postmottak": {"from": "post@example.org", "envelope_from": "fremmed@example.org"},
+    }
+    report = await setup.check(SENDERS=senders)
+    [refused] = report.trouble()
+    assert "fremmed@example.org" in refused
+    assert report.about("OK", "noe imot avsenderen info@example.org")
+    assert report.about("OK", "sonen «Kommunikasjon» finnes")
+
+
+# -- Pureservice does not let us in
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_is_explained_and_the_rest_is_unknown(
+    setup: Setup, status: int
+) -> None:
+    setup.tenant.world.switches = Switches(refused_status=status)
+    report = await setup.check(PURESERVICE_KEY="utløpt-nøkkel".encode().hex())
+    assert report.about("MANGLER PURESERVICE_KEY", f"({status})", "utløpt", "Limited")
+    assert report.about("ikke undersøkt", "statuser, lister")
+    assert report.about("OK AzureWebJobsStorage", "køer")  # what can be asked is
+    assert not report.complete
+
+
+@pytest.mark.parametrize(("given", "other"), [("key", "bearer"), ("bearer", "key")])
+async def test_a_key_in_the_wrong_header_is_recognised(
+    setup: Setup, given: str, other: str
+) -> None:
+    header = {"bearer": "Authorization", "key": "X-Authorization-Key"}[other]
+    setup.tenant.answer = lambda request: None if header in request.headers else httpx.Response(401)
+    report = await setup.check(PURESERVICE_AUTH=given)
+    assert report.about("MANGLER PURESERVICE_AUTH", f"Sett PURESERVICE_AUTH til {other}")
+    assert (await setup.check(PURESERVICE_AUTH=other)).complete
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (httpx.Response(404, html="<h1>Not found</h1>"), "PURESERVICE_PREFIX"),
+        (httpx.Response(302, headers={"Location": "/login"}), "PURESERVICE_PREFIX"),
+        (httpx.Response(429), "et par minutter"),
+    ],
+)
+async def test_another_answer_than_expected_is_explained(
+    setup: Setup, answer: httpx.Response, says: str
+) -> None:
+    setup.tenant.answer = lambda request: httpx.Response(
+        answer.status_code, headers=answer.headers, content=answer.content
+    )
+    report = await setup.check()
+    assert report.about("MANGLER", f"({answer.status_code})", says)
+    assert report.about("ikke undersøkt", "statuser, lister")
+
+
+async def test_a_server_that_is_not_there_is_explained(setup: Setup) -> None:
+    def unreachable(request: httpx.Request) -> None:
+        raise httpx.ConnectError("no route to host")
+
+    setup.tenant.answer = unreachable
+    assert (await setup.check()).about("MANGLER PURESERVICE_URL", "får ikke svar", "brannmuren")
+
+
+async def test_after_too_many_questions_no_more_are_asked(setup: Setup) -> None:
+    setup.tenant.refuse("/assettype", 429)
+    report = await setup.check()
+    assert len(report.trouble()) == 2
+    assert report.about("MANGLER", "(429)", "et par minutter")
+    assert report.about("ikke undersøkt", "Resten")
+    assert "/assettype/" in str(setup.tenant.asked[-1].url)
+
+
+# -- the mail server does not let us in
+
+
+async def test_login_and_encryption_go_well_with_the_right_ones(
+    azurite: str, tmp_path: Path
+) -> None:
+    with Sink(tmp_path, tls="starttls", login=("utsendelse", PASSWORD)) as sink:
+        setup = Setup(azurite, sink, tls=ssl.create_default_context(cafile=sink.certificate))
+        login = {"SMTP_TLS": "starttls", "SMTP_USER": "utsendelse", "SMTP_PASSWORD": PASSWORD}
+        report = await setup.check(**login)
+        assert report.trouble() == []
+        assert report.about("svarer, med STARTTLS og med innlogging")
+
+        report = await setup.check(**login | {"SMTP_PASSWORD": "feil"})
+        assert report.about("MANGLER SMTP_USER, SMTP_PASSWORD", "(535)")
+        assert report.about("ikke undersøkt", "avsenderne")
+
+        report = await setup.check(SMTP_TLS="starttls")
+        assert report.about("MANGLER SMTP_USER", "krever innlogging", "SMTP_PASSWORD")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("starttls", "starttls"), ("tls", "implicit")])
+async def test_a_certificate_that_nobody_vouches_for_is_explained(
+    azurite: str, tmp_path: Path, ours: str, theirs: Any
+) -> None:
+    with Sink(tmp_path, tls=theirs) as sink:
+        report = await Setup(azurite, sink).check(SMTP_TLS=ours)
+    assert report.about("MANGLER SMTP_HOST", "sertifikatet", "self-signed")
+
+
+async def test_a_server_without_login_is_explained(setup: Setup) -> None:
+    setup.sink.offers_login = False
+    report = await setup.check(SMTP_USER="utsendelse", SMTP_PASSWORD=PASSWORD)
+    assert report.about("MANGLER SMTP_USER", "tilbyr ikke innlogging")
+
+
+async def test_mail_without_encryption_to_another_machine_is_a_warning(setup: Setup) -> None:
+    findings = mail(setup.settings(SMTP_HOST="mail.example.org"), lambda: NOW, None)
+    first, second = await anext(findings), await anext(findings)
+    assert [first.mark, second.mark] == ["OK", "advarsel"]
+    assert "ukryptert" in second.text
+
+
+# -- storage
+
+
+async def test_a_storage_that_does_not_answer_or_refuses_the_key_is_explained(
+    setup: Setup, azurite: str
+) -> None:
+    port = azurite.partition("QueueEndpoint=http://127.0.0.1:")[2].partition("/")[0]
+    report = await setup.check(AzureWebJobsStorage=azurite.replace(f":{port}/", ":1/"))
+    assert report.about("MANGLER AzureWebJobsStorage", "svarer ikke for køer")
+    assert report.about("OK AzureWebJobsStorage", "tabeller")
+
+    report = await setup.check(
+        AzureWebJobsStorage=azurite.replace("AccountKey=", "AccountKey=ab12")
+    )
+    assert report.about("MANGLER AzureWebJobsStorage", "sier nei (403)", "tabeller")
+
+
+# -- secrets
+
+
+async def test_no_secret_is_told_even_when_a_server_repeats_it(setup: Setup) -> None:
+    key = "eyJ.hemmelig.nokkel"
+    told = httpx.Response(400, json={"message": f"Bad key {key}"})
+    setup.tenant.answer = lambda request: httpx.Response(400, content=told.content)
+    secrets = {"PURESERVICE_KEY": key, "SMTP_USER": "utsendelse", "SMTP_PASSWORD": PASSWORD}
+    report = await setup.check(**secrets)
+    text = "\n".join(report.lines)
+    assert "Bad key ***" in text
+    account_key = setup.storage.partition("AccountKey=")[2].partition(";")[0]
+    for secret in (key, PASSWORD, setup.storage, account_key):
+        assert secret not in text
+
+
+# -- the command
+
+
+@pytest.fixture
+def environment() -> Iterator[None]:
+    """The environment without any of our settings, and put back afterwards."""
+    with mock.patch.dict(os.environ):
+        for name in Settings.model_fields:
+            os.environ.pop(name, None)
+        yield
+
+
+def settings_file(folder: Path, **changes: str | None) -> Path:
+    values = {name: value for name, value in (EXAMPLE | changes).items() if value is not None}
+    file = folder / "min.settings.json"
+    file.write_text(json.dumps({"Values": values}), "utf-8")
+    return file
+
+
+@pytest.mark.usefixtures("environment")
+def test_every_problem_with_the_settings_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = settings_file(
+        tmp_path, PURESERVICE_KEY=None, MAIL_FROM="Kommunen", SMTP_PORT="mange", ONLY_SEND_TO=""
+    )
+    assert main(["--settings", str(file)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "MANGLER PURESERVICE_KEY er ikke satt." in said
+    assert "MANGLER MAIL_FROM: er ikke en e-postadresse." in said
+    assert "MANGLER SMTP_PORT: må være et heltall." in said
+    assert "MANGLER ONLY_SEND_TO: nevner ingen." in said
+    assert "ikke undersøkt Pureservice, e-post og lager." in said
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    os.environ["SMTP_HOST"] = "mail.example.org"
+    load(settings_file(tmp_path), tmp_path / "local.settings.json")
+    assert os.environ["SMTP_HOST"] == "mail.example.org"
+    assert os.environ["STATUS_READY"] == "Utsending – klar"
+
+
+@pytest.mark.usefixtures("environment")
+def test_without_a_file_the_example_is_pointed_to(tmp_path: Path) -> None:
+    assert "local.settings.example.json" in load(None, tmp_path / "local.settings.json")
+    assert "INSTALLATION" not in os.environ
+
+
+def test_a_file_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--settings", str(tmp_path / "borte.json")]) == 1
+    assert "Finner ikke" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_exit_status_is_one_when_something_is_missing(
+    tmp_path: Path, setup: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = str(setup.sink.port)  # which does not speak HTTP
+    file = settings_file(
+        tmp_path,
+        SMTP_PORT=port,
+        PURESERVICE_URL=f"http://127.0.0.1:{port}",
+        AzureWebJobsStorage=setup.storage,
+    )
+    assert main(["--settings", str(file)]) == 1
+    assert "PURESERVICE_URL: får ikke svar fra 127.0.0.1" in capsys.readouterr().out
