@@ -5,6 +5,7 @@ Node is taken from PATH; where there is none, from a Python package. Telemetry i
 
 import argparse
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -143,9 +144,9 @@ class Azurite:
 def main(argv: list[str]) -> int:
     """Run Azurite until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m dev azurite", description=__doc__)
-    parser.add_argument("--blob-port", type=int, default=10000)
-    parser.add_argument("--queue-port", type=int, default=10001)
-    parser.add_argument("--table-port", type=int, default=10002)
+    for service, port in (("blob", "10000"), ("queue", "10001"), ("table", "10002")):
+        default = int(os.environ.get(f"AZURITE_{service.upper()}_PORT", port))
+        parser.add_argument(f"--{service}-port", type=int, default=default)
     parser.add_argument("--dir", type=Path, help="keep the data here (default: in memory)")
     options = parser.parse_args(argv)
     ports = (options.blob_port, options.queue_port, options.table_port)

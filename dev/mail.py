@@ -18,6 +18,7 @@ import concurrent.futures
 import datetime
 import email.policy
 import ipaddress
+import os
 import re
 import secrets
 import ssl
@@ -259,7 +260,7 @@ def main(argv: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--port", type=int, default=7025)
+    parser.add_argument("--port", type=int, default=int(os.environ.get("MAIL_PORT", "7025")))
     parser.add_argument("--dir", type=Path, default=Path(".dev/mail"), help="where messages go")
     parser.add_argument("--slow", type=float, default=5, metavar="SECONDS")
     parser.add_argument("--login", nargs=2, metavar=("USER", "PASSWORD"), help="demand this login")

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
             _wait_until_ready(name, children[name], ports)
         print(
             "\nReady. Stop with Ctrl-C.\n"
-            "  console and API  http://127.0.0.1:7071\n"
+            "  the app          http://127.0.0.1:7071/api/health\n"
             "  Pureservice      http://127.0.0.1:7080\n"
             f"  sent mail        {WORK / 'mail'}\n",
             flush=True,

@@ -1,7 +1,7 @@
 """Settings in, services out. Plain calls in dependency order, and nothing goes over the network."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.core.pipeline.transport import AsyncHttpTransport
@@ -66,6 +66,11 @@ def bootstrap(
         watch=Watch(ledger),
         helpdesk=helpdesk,
         smtp=smtp,
-        email=Lane(smtp, storage.queue(settings.DELIVER_EMAIL_QUEUE), settings.EMAIL_RATE),
+        email=Lane(
+            smtp,
+            storage.queue(settings.DELIVER_EMAIL_QUEUE),
+            settings.EMAIL_RATE,
+            timedelta(seconds=settings.RELEASE_AGAIN_SECONDS),
+        ),
         health=Health({"storage": storage, "pureservice": helpdesk, "smtp": smtp}, clock),
     )

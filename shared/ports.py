@@ -209,7 +209,7 @@ Note = Callable[[str], Awaitable[None]]
 
 
 class Channel(Protocol):
-    """A way to reach a recipient. Adding one: `docs/adding-a-channel.md`."""
+    """A way to reach a recipient."""
 
     name: str
     promise: Promise

@@ -4,8 +4,9 @@ A missing or wrong value stops the app there, with all problems listed at once, 
 taken off a queue. `docs/settings.md` explains each; `local.settings.example.json` has them all.
 """
 
+import json
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,10 +16,10 @@ from pydantic import (
     HttpUrl,
     SecretStr,
     ValidationError,
-    model_validator,
+    ValidationInfo,
+    field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import SettingsError as PydanticSettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.message import Sender
 from shared.domain.recipient import AllowList, normalise_address
@@ -122,32 +123,61 @@ class Settings(BaseSettings):
     MAIL_FROM_NAME: str = ""
     MAIL_REPLY_TO: OptionalAddress = ""
     MAIL_ENVELOPE_FROM: OptionalAddress = ""
-    SENDERS: dict[str, SenderSettings] = Field(default_factory=dict)
+    SENDERS: Annotated[dict[str, SenderSettings], NoDecode] = Field(default_factory=dict)
     MAIL_MAX_MEGABYTES: PositiveInt = 20
-    EMAIL_RATE: NotNegative = 30
+    EMAIL_RATE: Annotated[int, Field(ge=0, le=10_000)] = 30
 
     # The ledger
     LEASE_SECONDS: PositiveInt = 300
     GRACE_SECONDS: PositiveInt = 60
+    RELEASE_AGAIN_SECONDS: PositiveInt = 600
     MAX_ATTEMPTS: PositiveInt = 8
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        problems = []
-        if self.SMTP_TIMEOUT_SECONDS * 2 > self.LEASE_SECONDS:
-            problems.append("LEASE_SECONDS: must be at least twice SMTP_TIMEOUT_SECONDS")
-        if not (self.LIST_USER_RELATION or self.LIST_COMPANY_RELATION):
-            problems.append("LIST_USER_RELATION, LIST_COMPANY_RELATION: at least one must be set")
-        if self.SMTP_USER and self.SMTP_TLS == "none" and self.SMTP_HOST not in _LOOPBACK:
-            problems.append("SMTP_TLS: a password is never sent without encryption")
-        problems += [
-            f"SENDERS: {key!r} must begin with zone: or team:"
-            for key in self.SENDERS
-            if not key.startswith(("zone:", "team:"))
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
+    @field_validator("AzureWebJobsStorage")
+    @classmethod
+    def _is_connection_string(cls, value: SecretStr) -> SecretStr:
+        names = {part.partition("=")[0] for part in value.get_secret_value().split(";")}
+        if not names & {"AccountName", "UseDevelopmentStorage", "SharedAccessSignature"}:
+            raise ValueError("is not a connection string of a storage account")
+        return value
+
+    @field_validator("LIST_COMPANY_RELATION")
+    @classmethod
+    def _some_relation(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("LIST_USER_RELATION") == "":
+            raise ValueError("must be set when LIST_USER_RELATION is not")
+        return value
+
+    @field_validator("SMTP_USER")
+    @classmethod
+    def _no_password_in_clear(cls, value: str, info: ValidationInfo) -> str:
+        outside = info.data.get("SMTP_HOST") not in _LOOPBACK
+        if value and outside and info.data.get("SMTP_TLS") == "none":
+            raise ValueError("a password is never sent without encryption; see SMTP_TLS")
+        return value
+
+    @field_validator("SENDERS", mode="before")
+    @classmethod
+    def _is_json(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError("is not valid JSON") from None
+
+    @field_validator("SENDERS")
+    @classmethod
+    def _for_zones_and_teams(cls, value: dict[str, SenderSettings]) -> dict[str, SenderSettings]:
+        for key in value:
+            if not key.startswith(("zone:", "team:")):
+                raise ValueError(f"{key!r} must begin with zone: or team:")
+        return value
+
+    @field_validator("LEASE_SECONDS")
+    @classmethod
+    def _outlives_a_send(cls, value: int, info: ValidationInfo) -> int:
+        if value < 2 * info.data.get("SMTP_TIMEOUT_SECONDS", 0):
+            raise ValueError("must be at least twice SMTP_TIMEOUT_SECONDS")
+        return value
 
     @property
     def allowed(self) -> AllowList:
@@ -172,16 +202,18 @@ def read_settings() -> Settings:
     """The settings in the environment. Raises SetupError that lists every problem, no values."""
     try:
         return Settings()  # every value comes from the environment
-    except (ValidationError, PydanticSettingsError) as error:
+    except ValidationError as error:
         raise SetupError(_every_problem(error)) from None
 
 
-def _every_problem(error: ValidationError | PydanticSettingsError) -> str:
-    if isinstance(error, PydanticSettingsError):
-        return f"The settings cannot be read: {error}"
+def _every_problem(error: ValidationError) -> str:
     lines = [
-        f"  {'.'.join(str(part) for part in problem['loc']) or 'together'}: "
-        + ("is not set" if problem["type"] == "missing" else problem["msg"])
+        f"  {'.'.join(str(part) for part in problem['loc'])}: "
+        + ("is not set" if problem["type"] == "missing" else _said(problem["msg"]))
         for problem in error.errors(include_input=False, include_url=False)
     ]
     return "These settings must be put right (docs/settings.md):\n" + "\n".join(lines)
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")

@@ -127,10 +127,22 @@ def unreadable(error: SetupError) -> list[Finding]:
 #: What pydantic and `shared/settings.py` say most often. The rest stays as it is.
 _NORWEGIAN = {
     ": is not set": " er ikke satt.",
-    "Value error, is not an e-mail address": "er ikke en e-postadresse.",
-    "Value error, names nobody: give addresses, domains, or * for everybody": (
+    "is not an e-mail address": "er ikke en e-postadresse.",
+    "names nobody: give addresses, domains, or * for everybody": (
         "nevner ingen. Skriv adresser eller domener med komma imellom, eller * for alle."
     ),
+    "is not valid JSON": "er ikke gyldig JSON.",
+    "is not a connection string of a storage account": (
+        "er ikke en tilkoblingsstreng til en lagringskonto."
+    ),
+    "must be at least twice SMTP_TIMEOUT_SECONDS": "må være minst to ganger SMTP_TIMEOUT_SECONDS.",
+    "must be set when LIST_USER_RELATION is not": (
+        "må være satt når LIST_USER_RELATION ikke er det."
+    ),
+    "a password is never sent without encryption; see SMTP_TLS": (
+        "passord sendes aldri uten kryptering; se SMTP_TLS."
+    ),
+    "must begin with zone: or team:": "må begynne med zone: eller team:.",
     "String should match pattern": "må følge mønsteret",
     "Input should be a valid integer, unable to parse string as an integer": "må være et heltall.",
     "Input should be": "må være",

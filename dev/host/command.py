@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 from azure.core.exceptions import AzureError
 
@@ -97,3 +98,8 @@ async def _serve(host: Host, grace: float) -> None:
             logging.getLogger("dev.host").warning("host.abandoned invocations=%s", host.running)
             logging.shutdown()
             os._exit(1)
+
+
+def _not_about_open_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not str(context.get("message", "")).startswith("Unclosed"):
+        loop.default_exception_handler(context)

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     environment = os.environ.get
     directory = environment("SIM_DIR")
     parser = argparse.ArgumentParser(
-        prog="python -m dev.pureservice",
+        prog="python -m dev pureservice",
         description="Serve a make-believe Pureservice on 127.0.0.1.",
         epilog="SIM_PORT, SIM_DIR, SIM_KEY, SIM_PREFIX and SIM_LIMIT are the defaults of the"
         " options they are named after. Every switch: "

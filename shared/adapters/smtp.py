@@ -22,6 +22,7 @@ from shared.domain.message import Message
 from shared.errors import (
     PermanentError,
     StoppedError,
+    StorageError,
     ThrottledError,
     TransientError,
     UncertainError,
@@ -218,7 +219,10 @@ class SmtpChannel:
     async def _make_body(self, message: Message) -> bytes:
         files = []
         for file in message.files:
-            data = await self._files.get(file.blob)
+            try:
+                data = await self._files.get(file.blob)
+            except StorageError as error:
+                raise TransientError(f"smtp: the attachment {file.blob} is out of reach") from error
             if data is None:
                 raise TransientError(f"smtp: the attachment {file.blob} is gone from storage")
             files.append((file, data))

@@ -45,6 +45,9 @@ MOVES: dict[Phase, frozenset[Phase]] = {
     ),
 }
 
+#: Nothing has been released: such a campaign may begin again from scratch, or be called off.
+BEFORE_SENDING = frozenset({Phase.FOUND, Phase.EXPANDING, Phase.APPROVED})
+
 #: The work is over; such a campaign is looked at again only when somebody asks for it.
 ENDED = frozenset({Phase.DONE, Phase.CANCELLED})
 
@@ -73,7 +76,7 @@ class Cursor:
 
     `page` numbers the pages over all lists. Rows planned from page N carry N, so that a page that
     was half written before a crash can be told from one that was finished. `edges` has one entry
-    per list begun.
+    per list begun. `tail` is the last relation read: where the next page has to join on.
     """
 
     list_index: int = 0
@@ -81,8 +84,9 @@ class Cursor:
     page: int = 0
     memberships: int = 0
     edges: tuple[Edge, ...] = ()
+    tail: int = 0
 
-    def past(self, members: int, fingerprint: str, last: bool) -> "Cursor":
+    def past(self, members: int, fingerprint: str, last: bool, tail: int = 0) -> "Cursor":
         """The cursor behind a page with that many members."""
         first = fingerprint if self.start == 0 else self.edges[-1].first
         done = self.edges if self.start == 0 else self.edges[:-1]
@@ -92,6 +96,7 @@ class Cursor:
             page=self.page + 1,
             memberships=self.memberships + members,
             edges=(*done, Edge(first, self.start, fingerprint)),
+            tail=tail,
         )
 
 
@@ -129,6 +134,11 @@ class Campaign:
         return self.phase not in ENDED
 
     @property
+    def run(self) -> str:
+        """What our notes are told apart by: another ledger may have used the same `id`."""
+        return f"{self.id}/{self.nonce}"
+
+    @property
     def took(self) -> timedelta:
         """From when the first might leave until nothing was open."""
         return self.finished_at - self.starts_at
@@ -145,6 +155,12 @@ class Campaign:
         if phase is Phase.BLOCKED:
             changes["blocked_from"] = self.phase
         return replace(self, phase=phase, **changes)  # type: ignore[arg-type]
+
+    def afresh(self) -> "Campaign":
+        """As it was when it was found: nothing fixed, whatever may have been mended since."""
+        return replace(
+            self, phase=Phase.FOUND, message="", lists=(), cursor=Cursor(), starts_at=NEVER
+        )
 
     def did(self, step: str, **changes: object) -> "Campaign":
         """The campaign with one more step recorded as done."""

@@ -144,4 +144,4 @@ def retry_delay(attempt: int) -> timedelta:
     >>> retry_delay(1), retry_delay(3)
     (datetime.timedelta(seconds=60), datetime.timedelta(seconds=240))
     """
-    return min(timedelta(minutes=2 ** (attempt - 1)), timedelta(hours=1))
+    return timedelta(minutes=min(2 ** (attempt - 1), 60))

@@ -48,4 +48,6 @@ def tag_pattern(template: str) -> re.Pattern[str]:
 
 def clean_subject(subject: str, tag_template: str) -> str:
     """The subject on one line, without a ticket tag: an answer must not land on our ticket."""
-    return _SPACES.sub(" ", tag_pattern(tag_template).sub(" ", subject)).strip()
+    # spaces first: looking for a tag behind each of 100,000 spaces takes minutes
+    one_line = _SPACES.sub(" ", subject)
+    return _SPACES.sub(" ", tag_pattern(tag_template).sub(" ", one_line)).strip()

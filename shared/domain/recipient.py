@@ -66,8 +66,8 @@ _INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufe
 
 def tidy_name(name: str) -> str:
     """The name on one line, without control characters or marks that hide or reverse text."""
-    visible = _INVISIBLE.sub("", _SPACES.sub(" ", name))
-    return "".join(c for c in visible if unicodedata.category(c) != "Cc").strip()
+    visible = "".join(c for c in name if c.isspace() or unicodedata.category(c) != "Cc")
+    return _SPACES.sub(" ", _INVISIBLE.sub("", visible)).strip()
 
 
 def normalise_address(raw: str) -> str | None:
@@ -88,7 +88,7 @@ def normalise_address(raw: str) -> str | None:
 
 def address_key(address: str) -> str:
     """What tells two e-mail recipients apart: case never does, in practice, in either part."""
-    return address.casefold()
+    return address.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class AllowList:
 
     @classmethod
     def of(cls, text: str) -> "AllowList":
-        return cls(frozenset(e.strip().casefold() for e in text.split(",") if e.strip()))
+        return cls(frozenset(_entry(e.strip()) for e in text.split(",") if e.strip()))
 
     @property
     def everybody(self) -> bool:
@@ -113,6 +113,13 @@ class AllowList:
         key = address_key(address)
         domain = key.rpartition("@")[2]
         return not self.entries.isdisjoint({"*", key, domain, f"@{domain}"})
+
+
+def _entry(text: str) -> str:
+    """An address or a domain, written as those are that it is compared with."""
+    local, at, domain = text.rpartition("@")
+    address = normalise_address(f"{local or 'anybody'}@{domain}")
+    return address_key(f"{local}{at}{address.rpartition('@')[2]}" if address else text)
 
 
 def recipient_of(member: Member, allowed: AllowList) -> Recipient | LeftOutReason:

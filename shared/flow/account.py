@@ -1,6 +1,8 @@
 """Account: sweep up what fell between, release the next portion, notice what is complete."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Outcome, Reason, Status
@@ -34,12 +36,14 @@ async def account(
         if campaign.channel == lane.channel.name
     ]
     sending = [campaign for campaign in active if campaign.phase is Phase.SENDING]
-    bugs = []
+    bugs: list[Exception] = []
     for campaign in sending:
-        await sweep(campaign, lane.channel, ledger=ledger, settings=settings, clock=clock)
-    await enqueue(lane, sending, ledger=ledger, now=clock())
+        with _apart(f"campaign_id={campaign.id}", bugs):
+            await sweep(campaign, lane.channel, ledger=ledger, settings=settings, clock=clock)
+    with _apart(f"channel={lane.channel.name}", bugs):
+        await enqueue(lane, sending, ledger=ledger, now=clock())
     for campaign in active:
-        try:
+        with _apart(f"campaign_id={campaign.id}", bugs):
             if campaign.phase is Phase.SENDING:
                 campaign = await complete(campaign, ledger=ledger, clock=clock)
             if campaign.phase is Phase.REPORTING:
@@ -51,13 +55,20 @@ async def account(
                     messages=messages,
                     settings=settings,
                 )
-        except UtsendelseError as error:
-            log.warning("account.postponed campaign_id=%s because=%s", campaign.id, error)
-        except Exception as bug:
-            log.exception("account.failed campaign_id=%s", campaign.id)
-            bugs.append(bug)
     if bugs:
         raise ExceptionGroup("account", bugs)
+
+
+@contextmanager
+def _apart(what: str, bugs: list[Exception]) -> Iterator[None]:
+    """What fails in here stops nothing that comes after; a bug is kept, to be raised at the end."""
+    try:
+        yield
+    except UtsendelseError as error:
+        log.warning("account.postponed %s because=%s", what, error)
+    except Exception as bug:
+        log.exception("account.failed %s", what)
+        bugs.append(bug)
 
 
 async def sweep(

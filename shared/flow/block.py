@@ -2,12 +2,13 @@
 
 import logging
 
-from shared.domain.campaign import Campaign, Cursor, Phase
+from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase
 from shared.domain.helpdesk import Names
 from shared.errors import BlockedError
 from shared.flow.wording import post_once, render
 from shared.ledger.campaigns import Campaigns
 from shared.ports import Helpdesk
+from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +20,12 @@ async def block(
     names: Names,
     helpdesk: Helpdesk,
     campaigns: Campaigns,
+    settings: Settings,
 ) -> None:
-    """Stop the campaign where it is, then tell the ticket. Nothing more is sent until unblocked."""
+    """Stop the campaign before its start, then tell the ticket. Nothing is sent until unblocked."""
     campaign = await campaigns.get(campaign_id)
-    if campaign is None or campaign.phase is Phase.BLOCKED:
-        return
+    if campaign is None or campaign.phase not in BEFORE_SENDING:
+        return  # another host has carried it on
     detail = {name: str(value) for name, value in problem.detail.items()}
     blocked = campaign.to(
         Phase.BLOCKED,
@@ -34,19 +36,31 @@ async def block(
     )
     log.warning("campaign.blocked campaign_id=%s problem=%s", campaign.id, problem.problem)
     await tell_why(
-        await campaigns.save(blocked), names=names, helpdesk=helpdesk, campaigns=campaigns
+        await campaigns.save(blocked),
+        names=names,
+        helpdesk=helpdesk,
+        campaigns=campaigns,
+        settings=settings,
     )
 
 
 async def tell_why(
-    campaign: Campaign, *, names: Names, helpdesk: Helpdesk, campaigns: Campaigns
+    campaign: Campaign,
+    *,
+    names: Names,
+    helpdesk: Helpdesk,
+    campaigns: Campaigns,
+    settings: Settings,
 ) -> None:
     """An internal note with the reason and what to do, then the status that asks for attention."""
     html = render(
-        "blocked.html", campaign=campaign, by_status=bool(names.ready and names.attention)
+        "blocked.html",
+        campaign=campaign,
+        ready=settings.STATUS_READY if names.ready else "",
+        by_status=status_tells(names),
     )
     await post_once(
-        helpdesk, campaign.ticket_id, f"{campaign.id}/stanset-{campaign.times_blocked}", html
+        helpdesk, campaign.ticket_id, f"{campaign.run}/stanset-{campaign.times_blocked}", html
     )
     if names.attention is not None:
         await helpdesk.change_ticket(campaign.ticket_id, status_id=names.attention, silent=True)
@@ -54,10 +68,15 @@ async def tell_why(
     await campaigns.save(campaign.did("told", ticket_seen=ticket.modified.isoformat()))
 
 
+def status_tells(names: Names) -> bool:
+    """Whether the go status can be set anew, because ours has taken its place."""
+    return names.ready is not None and names.attention is not None
+
+
 async def unblock(campaign: Campaign, *, campaigns: Campaigns) -> Campaign:
-    """Back to where it was. A reading that had begun begins again: something has been mended."""
-    back = campaign.blocked_from or Phase.FOUND
-    log.info("campaign.unblocked campaign_id=%s phase=%s", campaign.id, back)
-    if back is Phase.EXPANDING:
-        return await campaigns.save(campaign.to(back, message="", lists=(), cursor=Cursor()))
-    return await campaigns.save(campaign.to(back))
+    """Back to where it was; before the start, back to the beginning: something has been mended."""
+    back = campaign.to(campaign.blocked_from or Phase.FOUND)
+    if back.phase in BEFORE_SENDING:
+        back = back.afresh()
+    log.info("campaign.unblocked campaign_id=%s phase=%s", campaign.id, back.phase)
+    return await campaigns.save(back)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from shared.domain.campaign import Campaign, Phase, campaign_id
+from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase, campaign_id
+from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
 from shared.errors import BlockedError, PermanentError, UtsendelseError
-from shared.flow.block import block, tell_why, unblock
+from shared.flow.block import block, status_tells, tell_why, unblock
 from shared.flow.enqueue import Lane, enqueue
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
@@ -20,8 +21,6 @@ from shared.ports import Clock, Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_BEFORE_SENDING = frozenset({Phase.FOUND, Phase.EXPANDING, Phase.APPROVED})
 
 
 async def discover(
@@ -41,18 +40,18 @@ async def discover(
     refuses our key: then nothing can be discovered at all.
     """
     look = _Look(await helpdesk.names(), helpdesk, ledger, files, settings, clock)
-    tickets = await helpdesk.campaign_tickets()
     active = {campaign.ticket_id: campaign for campaign in await ledger.campaigns.active()}
+    tickets = {ticket.id: ticket for ticket in await helpdesk.campaign_tickets()}
     started, bugs = [], []
-    for ticket in tickets:
+    for id_ in [*tickets, *(active.keys() - tickets.keys())]:
         try:
-            campaign = await look.at(ticket, active.get(ticket.id))
+            campaign = await look.at(tickets.get(id_), active.get(id_))
             if campaign and campaign.phase is Phase.SENDING:
                 started.append(campaign)
         except UtsendelseError as error:
-            log.warning("discover.postponed ticket_id=%s because=%s", ticket.id, error)
+            log.warning("discover.postponed ticket_id=%s because=%s", id_, error)
         except Exception as bug:
-            log.exception("discover.failed ticket_id=%s", ticket.id)
+            log.exception("discover.failed ticket_id=%s", id_)
             bugs.append(bug)
     await enqueue(lane, started, ledger=ledger, now=clock())
     if bugs:
@@ -70,17 +69,23 @@ class _Look:
     settings: Settings
     clock: Clock
 
-    async def at(self, ticket: Ticket, campaign: Campaign | None) -> Campaign | None:
-        """The ticket's campaign, if it could be carried on; None when there is nothing to do."""
+    async def at(self, ticket: Ticket | None, campaign: Campaign | None) -> Campaign | None:
+        """The ticket's campaign, if it could be carried on; None when there is nothing to do.
+
+        No ticket: it is solved, deleted or somebody else's now.
+        """
+        if ticket is None:
+            if campaign:
+                await self._withdraw(campaign)
+            return None
         if campaign is None:
             campaign = await self._find(ticket)
         elif campaign.phase is Phase.BLOCKED:
             campaign = await self._ask_again(campaign, ticket)
-        if campaign is None or campaign.phase not in _BEFORE_SENDING:
+        if campaign is None or campaign.phase not in BEFORE_SENDING:
             return None
-        if self._withdrawn(ticket):
-            await self.ledger.campaigns.save(campaign.to(Phase.CANCELLED))
-            log.info("discover.withdrawn campaign_id=%s", campaign.id)
+        if self._withdrawn(ticket, campaign):
+            await self._withdraw(campaign)
             return None
         try:
             return await self._carry(campaign, ticket)
@@ -91,11 +96,12 @@ class _Look:
                 names=self.names,
                 helpdesk=self.helpdesk,
                 campaigns=self.ledger.campaigns,
+                settings=self.settings,
             )
             log.warning("discover.blocked campaign_id=%s because=%s", campaign.id, error)
             return None
 
-    async def _carry(self, campaign: Campaign, ticket: Ticket) -> Campaign:
+    async def _carry(self, campaign: Campaign, ticket: Ticket) -> Campaign | None:
         """As many steps as can be taken now. Each is stored, and goes on where it left off."""
         campaigns = self.ledger.campaigns
         if campaign.phase is Phase.FOUND:
@@ -111,13 +117,20 @@ class _Look:
                 campaigns=campaigns,
                 files=self.files,
                 settings=self.settings,
+                now=self.clock(),
             )
             campaign = await expand(
                 campaign, helpdesk=self.helpdesk, ledger=self.ledger, settings=self.settings
             )
         if campaign.phase is Phase.APPROVED:
+            # reading may have taken minutes: is it still wanted, and still ours?
+            ticket = await self.helpdesk.ticket(ticket.id)
+            if self._withdrawn(ticket, campaign):
+                await self._withdraw(campaign)
+                return None
             campaign = await start(
                 campaign,
+                ticket,
                 names=self.names,
                 helpdesk=self.helpdesk,
                 campaigns=campaigns,
@@ -131,6 +144,8 @@ class _Look:
         if not self._ready(ticket):
             return None
         earlier = await self.ledger.campaigns.on_ticket(ticket.request_number)
+        if any(one.active for one in earlier):
+            return None  # another host has just found it
         if self.names.ready is None and not await self._complete_and_quiet(ticket, earlier):
             return None
         ordinal = 1 + max((one.ordinal for one in earlier), default=0)
@@ -172,10 +187,18 @@ class _Look:
     def _quiet(self, changed: datetime) -> bool:
         return changed + timedelta(minutes=self.settings.QUIET_PERIOD_MINUTES) <= self.clock()
 
-    def _withdrawn(self, ticket: Ticket) -> bool:
-        """The go was taken back before anything was sent; a later go begins from scratch."""
-        going = {self.names.ready, self.names.running}
+    def _withdrawn(self, ticket: Ticket, campaign: Campaign) -> bool:
+        """The go was taken back, or another installation has started what we have not."""
+        starting = campaign.phase is Phase.APPROVED and campaign.starts_at != NEVER
+        going = {self.names.ready, self.names.running} if starting else {self.names.ready}
         return self.names.ready is not None and ticket.status_id not in going
+
+    async def _withdraw(self, campaign: Campaign) -> None:
+        """Call it off if nothing has been sent. It carried no message: a later go begins afresh."""
+        blocked = campaign.phase is Phase.BLOCKED
+        if (campaign.blocked_from if blocked else campaign.phase) in BEFORE_SENDING:
+            await self.ledger.campaigns.save(campaign.to(Phase.CANCELLED, message=""))
+            log.info("discover.withdrawn campaign_id=%s", campaign.id)
 
     async def _ask_again(self, campaign: Campaign, ticket: Ticket) -> Campaign | None:
         """The blocked campaign on its way again, when somebody has acted on what we wrote."""
@@ -185,10 +208,10 @@ class _Look:
                 names=self.names,
                 helpdesk=self.helpdesk,
                 campaigns=self.ledger.campaigns,
+                settings=self.settings,
             )
             return None
-        status_tells = self.names.ready is not None and self.names.attention is not None
         touched = ticket.modified.isoformat() != campaign.ticket_seen
-        if self._ready(ticket) and (status_tells or touched):
+        if self._ready(ticket) and (status_tells(self.names) or touched):
             return await unblock(campaign, campaigns=self.ledger.campaigns)
         return None

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from shared.domain.campaign import Campaign, Cursor, Phase, RecipientList
 from shared.domain.delivery import Delivery, delivery_id
+from shared.domain.helpdesk import MemberPage
 from shared.domain.recipient import (
     LeftOut,
     LeftOutReason,
@@ -41,25 +42,25 @@ async def expand(
     """
     if not campaign.lists:
         campaign = await _begin(campaign, helpdesk, ledger)
-    try:
-        campaign = await _read_on(campaign, helpdesk, ledger, settings, pages)
-        if campaign.cursor.list_index < len(_readable(campaign)):
-            return campaign
-        if await _changed(campaign, helpdesk):
-            return await _again(campaign, ledger, "changed")
-    except PermanentError as error:
-        raise BlockedError("unreadable_list", name=_current(campaign)) from error
+    campaign = await _read_on(campaign, helpdesk, ledger, settings, pages)
+    if not campaign.lists or campaign.cursor.list_index < len(_readable(campaign)):
+        return campaign
+    if await _changed(campaign, helpdesk):
+        return await _again(campaign, ledger, "changed")
     return await _approve(campaign, ledger)
 
 
 async def _begin(campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger) -> Campaign:
-    await ledger.deliveries.discard_plan(campaign.id)
+    if "planning" in campaign.steps:
+        # saved first, so that no host that has fallen behind discards what another has planned
+        campaign = await ledger.campaigns.save(campaign)
+        await ledger.deliveries.discard_plan(campaign.id)
     lists = tuple(await helpdesk.lists(campaign.ticket_id))
     if not lists:
         raise BlockedError("no_lists")
     if all(one.deleted for one in lists):
         raise BlockedError("only_deleted_lists")
-    return await ledger.campaigns.save(replace(campaign, lists=lists, cursor=Cursor()))
+    return await ledger.campaigns.save(campaign.did("planning", lists=lists, cursor=Cursor()))
 
 
 async def _read_on(
@@ -77,13 +78,33 @@ async def _read_on(
         cursor = campaign.cursor
         if cursor.list_index == len(lists):
             break
-        page = await helpdesk.members(lists[cursor.list_index].id, cursor.start)
-        planned, left_out = _sort(campaign, lists[cursor.list_index], page.members, seen, settings)
+        list_ = lists[cursor.list_index]
+        page = await _page(helpdesk, list_, cursor.start)
+        members = page.members
+        if cursor.start:
+            if page.fingerprint == cursor.edges[-1].last:
+                raise BlockedError("unreadable_list", name=list_.name)  # it has no pages
+            if not members or members[0].relation != cursor.tail:
+                return await _again(campaign, ledger, "changed")
+            members = members[1:]
+        planned, left_out = _sort(campaign, list_, members, seen, settings)
         await ledger.deliveries.plan(campaign.id, planned, left_out)
-        campaign = await ledger.campaigns.save(
-            replace(campaign, cursor=cursor.past(len(page.members), page.fingerprint, page.last))
-        )
+        tail = page.members[-1].relation if page.members else 0
+        passed = cursor.past(len(members), page.fingerprint, page.last, tail)
+        campaign = await ledger.campaigns.save(replace(campaign, cursor=passed))
     return campaign
+
+
+async def _page(helpdesk: Helpdesk, list_: RecipientList, start: int) -> MemberPage:
+    """The page from here on, with the member before it, which must be the last of the page before.
+
+    If it is another one, somebody on an earlier page was removed meanwhile, everybody after them
+    moved up, and one of them was passed over.
+    """
+    try:
+        return await helpdesk.members(list_.id, max(0, start - 1))
+    except PermanentError as error:
+        raise BlockedError("unreadable_list", name=list_.name) from error
 
 
 def _sort(
@@ -117,10 +138,13 @@ def _sort(
 
 
 async def _changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
-    """True when the first or last page of a list no longer reads as it did."""
+    """True when the ticket has other lists now, or the first or last page of one reads otherwise."""
+    if tuple(await helpdesk.lists(campaign.ticket_id)) != campaign.lists:
+        return True
     for list_, edge in zip(_readable(campaign), campaign.cursor.edges, strict=True):
-        for start, fingerprint in {(0, edge.first), (edge.last_start, edge.last)}:
-            if (await helpdesk.members(list_.id, start)).fingerprint != fingerprint:
+        # the last page last: whoever is removed meanwhile moves it
+        for start, fingerprint in {0: edge.first, edge.last_start: edge.last}.items():
+            if (await _page(helpdesk, list_, start)).fingerprint != fingerprint:
                 return True
     return False
 
@@ -144,9 +168,3 @@ async def _approve(campaign: Campaign, ledger: Ledger) -> Campaign:
 
 def _readable(campaign: Campaign) -> list[RecipientList]:
     return [one for one in campaign.lists if not one.deleted]
-
-
-def _current(campaign: Campaign) -> str:
-    """The list being read, for the one who has to look at it."""
-    names = [one.name for one in _readable(campaign)]
-    return names[min(campaign.cursor.list_index, len(names) - 1)] if names else ""

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from shared.domain.campaign import Campaign
 from shared.domain.helpdesk import Candidate, Names, Ticket
-from shared.domain.html import clean_html, plain_text, safe_file_name
+from shared.domain.html import clean_html, one_line, plain_text, safe_file_name
 from shared.domain.message import File, Message, Sender, clean_subject
-from shared.errors import BlockedError, PermanentError
+from shared.errors import BlockedError, PermanentError, TransientError
 from shared.flow.frozen import store_message
 from shared.flow.wording import REFERENCE
 from shared.ledger.campaigns import Campaigns
@@ -17,6 +18,9 @@ from shared.ports import Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: A message waits in the helpdesk's outbox before it fails; one just written may yet turn up.
+_OUTBOX = timedelta(minutes=5)
 
 
 async def freeze(
@@ -28,6 +32,7 @@ async def freeze(
     campaigns: Campaigns,
     files: Files,
     settings: Settings,
+    now: datetime,
 ) -> Campaign:
     """The campaign with its message and files in store. Does nothing when they already are.
 
@@ -36,9 +41,12 @@ async def freeze(
     """
     if campaign.message:
         return campaign
-    earlier = await campaigns.on_ticket(campaign.request_number)
-    candidates = await unsent_messages(ticket.id, earlier, helpdesk, settings)
+    on_ticket = await campaigns.on_ticket(campaign.request_number)
+    known = [campaign, *(other for other in on_ticket if other.id != campaign.id)]
+    candidates = await unsent_messages(ticket.id, known, helpdesk, settings)
     if not candidates:
+        if settings.MESSAGE_TRIGGER == "failed_email" and now < ticket.modified + _OUTBOX:
+            raise TransientError(f"ticket {ticket.id}: no message has failed so far")
         raise BlockedError(
             "no_message", trigger=settings.MESSAGE_TRIGGER, type=settings.MESSAGE_TYPE_NAME
         )
@@ -46,8 +54,9 @@ async def freeze(
         raise BlockedError("several_messages", count=len(candidates))
     [chosen] = candidates
     html = clean_html(chosen.html)
-    subject = clean_subject(chosen.subject or ticket.subject, settings.TICKET_TAG)
-    if not subject or not (plain_text(html).strip() or "<img" in html):
+    tag = settings.TICKET_TAG
+    subject = clean_subject(chosen.subject, tag) or clean_subject(ticket.subject, tag)
+    if not subject or not (one_line(plain_text(html)) or "<img" in html):
         raise BlockedError("empty_message")
     message = Message(
         subject=subject,
@@ -72,10 +81,11 @@ async def unsent_messages(
     carried = {campaign.message for campaign in earlier}
     candidates = await helpdesk.communications_to_send(ticket_id)
     if settings.MESSAGE_TRIGGER == "failed_email":
+        ever = candidates or any(key.startswith("communication:") for key in carried)
         ourselves = {settings.PURESERVICE_API_USER_ID, *(c.api_user for c in earlier)} - {0}
         candidates = [
             mail
-            for mail in ([] if candidates else await helpdesk.failed_emails(ticket_id))
+            for mail in ([] if ever else await helpdesk.failed_emails(ticket_id))
             if mail.author not in ourselves and not REFERENCE.search(mail.html)
         ]
     return [candidate for candidate in candidates if candidate.key not in carried]
@@ -88,6 +98,9 @@ async def _keep_files(
     on_ticket = [a for a in await helpdesk.attachments(campaign.ticket_id) if a.visible]
     wanted = {a.id: a for a in [*chosen.files, *on_ticket] if not a.embedded}
     limit = settings.MAIL_MAX_MEGABYTES * 1024 * 1024
+    too_large = BlockedError("too_large", megabytes=settings.MAIL_MAX_MEGABYTES)
+    if sum(a.size or 0 for a in wanted.values()) > limit:
+        raise too_large
     kept: list[File] = []
     for attachment in wanted.values():
         try:
@@ -98,8 +111,8 @@ async def _keep_files(
         blob = f"{campaign.id}/file-{attachment.id}"
         await files.put(blob, data)
         kept.append(File(name, attachment.content_type, len(data), blob))
-        if sum(file.size for file in kept) > limit:
-            raise BlockedError("too_large", megabytes=settings.MAIL_MAX_MEGABYTES)
+        if sum(file.size for file in kept) > limit:  # not every size is known beforehand
+            raise too_large
     return tuple(kept)
 
 

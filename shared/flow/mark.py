@@ -25,18 +25,20 @@ async def mark(
         if not earlier.active
     ]
     ticket = await helpdesk.ticket(campaign.ticket_id)
-    _refuse_foreign(ticket, [ours, *over])
+    _refuse_foreign(ticket, [ours, *over], settings)
+    api_user = campaign.api_user
     if marks_in(ticket.mark) != [ours]:
         await helpdesk.change_ticket(ticket.id, mark=with_mark(ticket.mark, ours))
         ticket = await helpdesk.ticket(campaign.ticket_id)
+        api_user = ticket.modified_by or 0
     check_mark(ticket, campaign, settings)
-    return await campaigns.save(campaign.to(Phase.EXPANDING, api_user=ticket.modified_by or 0))
+    return await campaigns.save(campaign.to(Phase.EXPANDING, api_user=api_user))
 
 
 def check_mark(ticket: Ticket, campaign: Campaign, settings: Settings) -> None:
     """Raises BlockedError unless the ticket carries this campaign's mark and no other."""
     ours = mark_of(campaign, settings)
-    _refuse_foreign(ticket, [ours])
+    _refuse_foreign(ticket, [ours], settings)
     if not marks_in(ticket.mark):
         raise BlockedError("mark_gone", field=settings.CAMPAIGN_MARK_FIELD)
 
@@ -45,7 +47,8 @@ def mark_of(campaign: Campaign, settings: Settings) -> Mark:
     return Mark(settings.INSTALLATION, campaign.id, campaign.nonce)
 
 
-def _refuse_foreign(ticket: Ticket, known: Iterable[Mark]) -> None:
+def _refuse_foreign(ticket: Ticket, known: Iterable[Mark], settings: Settings) -> None:
     foreign = [found for found in marks_in(ticket.mark) if found not in known]
     if foreign:
-        raise BlockedError("foreign_mark", installation=foreign[0].installation)
+        whose, field = foreign[0].installation, settings.CAMPAIGN_MARK_FIELD
+        raise BlockedError("foreign_mark", installation=whose, field=field)

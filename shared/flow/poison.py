@@ -4,7 +4,7 @@ import logging
 
 from pydantic import ValidationError
 
-from shared.domain.delivery import Outcome, Reason, Status
+from shared.domain.delivery import NEVER, Outcome, Reason, Status
 from shared.flow.enqueue import DeliverItem
 from shared.ledger import Ledger
 from shared.ports import Clock
@@ -19,7 +19,8 @@ async def poison(item: str | bytes, *, ledger: Ledger, clock: Clock) -> None:
     """Put the delivery back for another round; after three, *failed: technical*.
 
     An item that is none of ours is logged and forgotten, the ledger untouched. One that is settled
-    needs nothing. One that is claimed is left to `account`, which knows when a claim is over.
+    needs nothing. One that is claimed is left to `account`, which knows when a claim is over. One
+    that has no slot is put back already: several items of the same round count once.
     """
     try:
         wanted = DeliverItem.model_validate_json(item)
@@ -28,7 +29,7 @@ async def poison(item: str | bytes, *, ledger: Ledger, clock: Clock) -> None:
         log.error("poison.unreadable because=%s", reasons)
         return
     opened = await ledger.deliveries.get_open(wanted.campaign, wanted.delivery)
-    if opened is None or opened.claim or opened.submitted:
+    if opened is None or opened.claim or opened.submitted or opened.slot == NEVER:
         log.warning("poison.left_alone delivery_id=%s", wanted.delivery)
         return
     if opened.poisoned + 1 < ROUNDS:

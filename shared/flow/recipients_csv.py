@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Sequence
 
 from shared.domain.campaign import Campaign
@@ -95,6 +96,11 @@ class _Part:
         return self._text.getvalue().encode("utf-8-sig")
 
 
+#: Also in full width, which some editions of Excel take for the same, and a tab or carriage
+#: return, which may be gone by the time the cell is looked at.
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r]")
+
+
 def _harmless(cell: str) -> str:
     """Excel runs a cell that begins like a formula; an apostrophe makes it text."""
-    return f"'{cell}" if cell.lstrip().startswith(("=", "+", "-", "@")) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell

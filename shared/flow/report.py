@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Status
 from shared.domain.recipient import LeftOutReason
+from shared.errors import PermanentError
 from shared.flow.frozen import Messages
 from shared.flow.recipients_csv import recipients_csv
 from shared.flow.wording import post_once, reference, render
@@ -41,14 +42,21 @@ async def report(
         await _attach_lists(campaign, ledger, helpdesk)
         campaign = await campaigns.save(campaign.did("listed"))
     if "archived" not in campaign.steps:
-        await _attach_message(campaign, channel, helpdesk, messages)
+        try:
+            await _attach_message(campaign, channel, helpdesk, messages)
+        except PermanentError as error:  # e.g. too large; the report says so
+            log.warning("report.no_copy campaign_id=%s because=%s", campaign.id, error)
+            campaign = campaign.did("no_copy")
         campaign = await campaigns.save(campaign.did("archived"))
     if "solved" not in campaign.steps:
         await _solve(campaign, ledger, helpdesk, settings)
         campaign = await campaigns.save(campaign.did("solved"))
     kind, _, id_ = campaign.message.partition(":")
     if kind == "email":
-        await helpdesk.mark_email_sent(int(id_))
+        try:
+            await helpdesk.mark_email_sent(int(id_))
+        except PermanentError as error:  # e.g. deleted: there is nothing left to mark
+            log.warning("report.not_marked campaign_id=%s because=%s", campaign.id, error)
     log.info("report.done campaign_id=%s", campaign.id)
     return await campaigns.save(campaign.to(Phase.DONE))
 
@@ -85,14 +93,19 @@ async def _solve(
     """Our account as the ticket's solution; in a note, when an agent has written one meanwhile."""
     tally = await _tally(campaign, ledger)
     html = render(
-        "report.html", campaign=campaign, tally=tally, test_list=not settings.allowed.everybody
+        "report.html",
+        campaign=campaign,
+        tally=tally,
+        has_copy="no_copy" not in campaign.steps,
+        test_list=not settings.allowed.everybody,
     )
-    ours = reference(f"{_run(campaign)}/rapport")
-    solution: str | None = f"{html}\n<p><small>{ours}</small></p>"
+    name = f"{campaign.run}/rapport-{campaign.round}"
+    solution = None
     ticket = await helpdesk.ticket(campaign.ticket_id)
-    if ticket.solution.strip() and ours not in ticket.solution:
-        await post_once(helpdesk, ticket.id, f"{_run(campaign)}/rapport", html)
-        solution = None
+    if not ticket.solution.strip():
+        solution = f"{html}\n<p><small>{reference(name)}</small></p>"
+    elif reference(name) not in ticket.solution:
+        await post_once(helpdesk, ticket.id, name, html)
     names = await helpdesk.names()
     await helpdesk.change_ticket(ticket.id, status_id=names.solved, silent=True, solution=solution)
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.campaign import Campaign, Phase
-from shared.domain.delivery import NEVER
-from shared.domain.helpdesk import Names
+from shared.domain.helpdesk import Names, Ticket
 from shared.domain.pace import duration
 from shared.flow.mark import check_mark
-from shared.flow.wording import post_once, render
+from shared.flow.wording import post, posted, render
 from shared.ledger.campaigns import Campaigns
 from shared.ports import Helpdesk
 from shared.settings import Settings
@@ -19,6 +18,7 @@ log = logging.getLogger(__name__)
 
 async def start(
     campaign: Campaign,
+    ticket: Ticket,
     *,
     names: Names,
     helpdesk: Helpdesk,
@@ -28,21 +28,23 @@ async def start(
 ) -> Campaign:
     """The campaign as *sending*, told on the ticket. Nothing leaves before the undo window is over.
 
-    The mark is read once more: whoever marked the ticket at the same moment as we did has had
-    time to overwrite ours since.
+    The ticket has just been read, for its mark: whoever marked it at the same moment as we did has
+    had time to overwrite ours since. The undo window begins when the note that tells of it is
+    written, so each attempt to write it sets the time anew.
     """
-    check_mark(await helpdesk.ticket(campaign.ticket_id), campaign, settings)
-    if campaign.starts_at == NEVER:
+    check_mark(ticket, campaign, settings)
+    note = f"{campaign.run}/start-{campaign.times_blocked + 1}"
+    if not await posted(helpdesk, ticket.id, note):
         starts_at = now + timedelta(seconds=settings.UNDO_SECONDS)
         campaign = await campaigns.save(replace(campaign, starts_at=starts_at))
-    takes = duration(campaign.planned, settings.EMAIL_RATE)
-    html = render(
-        "start.html",
-        campaign=campaign,
-        ends_at=None if takes is None else campaign.starts_at + takes,
-        test_list=not settings.allowed.everybody,
-    )
-    await post_once(helpdesk, campaign.ticket_id, f"{campaign.id}/start", html)
+        takes = duration(campaign.planned, settings.EMAIL_RATE)
+        html = render(
+            "start.html",
+            campaign=campaign,
+            ends_at=None if takes is None else campaign.starts_at + takes,
+            test_list=not settings.allowed.everybody,
+        )
+        await post(helpdesk, ticket.id, note, html)
     await helpdesk.change_ticket(campaign.ticket_id, status_id=names.running, silent=True)
     log.info("start.done campaign_id=%s deliveries=%s", campaign.id, campaign.planned)
     return await campaigns.save(campaign.to(Phase.SENDING))

@@ -88,12 +88,19 @@ def reference(name: str) -> str:
 
 
 async def post_once(helpdesk: Helpdesk, ticket_id: int, name: str, html: str) -> None:
-    """An internal note that stands on the ticket once, however often this is asked for.
+    """An internal note that stands on the ticket once, however often this is asked for."""
+    if not await posted(helpdesk, ticket_id, name):
+        await post(helpdesk, ticket_id, name, html)
 
-    The note carries its reference; whether it is there already is asked of the ticket itself,
-    since an answer that never came says nothing.
+
+async def posted(helpdesk: Helpdesk, ticket_id: int, name: str) -> bool:
+    """Whether our note of this name stands on the ticket.
+
+    The ticket itself is asked, since an answer that never came says nothing.
     """
-    mark = reference(name)
-    if any(mark in note for note in await helpdesk.notes(ticket_id)):
-        return
-    await helpdesk.add_note(ticket_id, f"{html}\n<p><small>{mark}</small></p>")
+    return any(reference(name) in note for note in await helpdesk.notes(ticket_id))
+
+
+async def post(helpdesk: Helpdesk, ticket_id: int, name: str, html: str) -> None:
+    """An internal note that carries its reference."""
+    await helpdesk.add_note(ticket_id, f"{html}\n<p><small>{reference(name)}</small></p>")

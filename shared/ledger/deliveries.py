@@ -102,7 +102,9 @@ class Deliveries:
 
     # --- releasing ---
 
-    async def due(self, campaign: str, now: datetime, limit: int) -> list[OpenDelivery]:
+    async def due(
+        self, campaign: str, now: datetime, limit: int, lost_after: timedelta = LOST_AFTER
+    ) -> list[OpenDelivery]:
         """Open deliveries that ought to have a queue item and have none."""
         rows = self._range(
             campaign,
@@ -110,7 +112,7 @@ class Deliveries:
             where=[
                 Where("token", "eq", ""),
                 Where("submitted", "eq", False),
-                Where("slot", "lt", stamp(now - LOST_AFTER)),
+                Where("slot", "lt", stamp(now - lost_after)),
                 Where("not_before", "le", stamp(now)),
             ],
             limit=limit,
@@ -123,15 +125,17 @@ class Deliveries:
         A row that changes meanwhile is left as it is: an item too many is harmless, and one too
         few is made good when the slot has been over for a while.
         """
-        for some in _portions(released, _TRANSACTION):
-            writes = [
-                Merge(f"o:{one.id}", {"slot": stamp(slot)}, one.version) for one, slot in some
-            ]
-            try:
-                await self._table.write(some[0][0].campaign, *writes)
-            except StorageError:
-                for write in writes:
-                    await self._try(some[0][0].campaign, write)
+        notes: dict[str, list[Write]] = {}
+        for one, slot in released:
+            note = Merge(f"o:{one.id}", {"slot": stamp(slot)}, one.version)
+            notes.setdefault(one.campaign, []).append(note)
+        for campaign, writes in notes.items():
+            for some in _portions(writes, _TRANSACTION):
+                try:
+                    await self._table.write(campaign, *some)
+                except StorageError:
+                    for write in some:
+                        await self._try(campaign, write)
 
     async def take_back(self, opened: OpenDelivery, not_before: datetime) -> None:
         """Undo a release that nobody has claimed: it becomes due again at `not_before`."""
@@ -257,14 +261,17 @@ class Deliveries:
             if not await self._recorded(opened):
                 raise
 
-    async def settle(self, opened: OpenDelivery, outcome: Outcome, at: datetime) -> bool:
+    async def settle(
+        self, opened: OpenDelivery, outcome: Outcome, at: datetime, attempts: int = 0
+    ) -> bool:
         """Close the account of this delivery, for this round. True when it stands as we say.
 
         When somebody else was first, late truth still counts: *uncertain* becomes what the slow
-        worker heard, a *sent* closes what had been put back, and the attempt is recorded anyway.
+        worker heard, a *sent* closes what others have put back or taken over, and the attempt is
+        recorded anyway. `attempts` is how many others know of.
         """
         writes: list[Write] = [
-            Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at), None),
+            Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at, attempts), None),
             Delete(f"o:{opened.id}", opened.version),
         ]
         if outcome.status in PROBLEMS:
@@ -273,14 +280,15 @@ class Deliveries:
             writes.append(attempt_row(opened, outcome, at))
         try:
             await self._table.write(opened.campaign, *writes)
-        except StorageError as error:
+        except StorageError:
             if opened.claim and await self._recorded(opened):
                 return True
             stored = await self.get_open(opened.campaign, opened.id)
+            if stored and stored.version == opened.version:
+                raise  # nothing was written, and nobody else can settle it for us
             if stored and stored.claim == opened.claim:
-                if stored.version == opened.version or not isinstance(error, ClashError):
-                    raise  # nothing was written, and nobody else can settle it for us
-                return await self.settle(replace(opened, version=stored.version), outcome, at)
+                ours = replace(opened, version=stored.version)
+                return await self.settle(ours, outcome, at, attempts)
             return await self._late(opened, stored, outcome, at)
         return True
 
@@ -289,9 +297,10 @@ class Deliveries:
     ) -> bool:
         if opened.claim is None:
             return False
-        if stored and stored.claim is None and outcome.status is Status.SENT:
-            # put back meanwhile, and not taken since: it must not go out again
-            return await self.settle(replace(stored, claim=opened.claim), outcome, at)
+        if stored and outcome.status is Status.SENT:
+            # put back, or in the hands of the sweep or another worker: it must not go out again
+            ours = replace(opened, version=stored.version)
+            return await self.settle(ours, outcome, at, stored.attempt)
         row = await self._table.get(opened.campaign, f"d:{opened.id}")
         known = row and read_delivery(opened.campaign, row)
         writes: list[Write] = [attempt_row(opened, outcome, at)]
@@ -303,9 +312,8 @@ class Deliveries:
             and outcome.status in MOVES[Status.UNCERTAIN]
         )
         if correct and known:
-            writes.append(
-                Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at), known.version)
-            )
+            columns = outcome_columns(opened, outcome, at, known.attempts)
+            writes.append(Merge(f"d:{opened.id}", columns, known.version))
             problem = f"p:{opened.id}"
             writes.append(
                 problem_row(opened, outcome, at)

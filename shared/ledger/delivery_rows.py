@@ -56,14 +56,16 @@ def open_columns(delivery: Delivery) -> dict[str, Value]:
     }
 
 
-def outcome_columns(opened: OpenDelivery, outcome: Outcome, at: datetime) -> dict[str, Value]:
-    """What an outcome changes in the account."""
+def outcome_columns(
+    opened: OpenDelivery, outcome: Outcome, at: datetime, attempts: int = 0
+) -> dict[str, Value]:
+    """What an outcome changes in the account. A late one never lowers the number of attempts."""
     return {
         "status": outcome.status,
         "reason": outcome.reason,
         "reference": outcome.reference,
         "detail": outcome.detail[:_DETAIL_LENGTH],
-        "attempts": opened.attempt,
+        "attempts": max(opened.attempt, attempts),
         "settled_at": stamp(at),
     }
 

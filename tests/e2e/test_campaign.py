@@ -36,7 +36,10 @@ def test_the_demo_ends_well(capsys):
 def test_killed_and_started_again_everybody_is_reached_and_nobody_twice():
     """The claims that a killed host held become uncertain, never a second mail."""
     with playground.temporary(
-        LEASE_SECONDS="10", GRACE_SECONDS="1", SMTP_TIMEOUT_SECONDS="5"
+        LEASE_SECONDS="10",
+        GRACE_SECONDS="1",
+        SMTP_TIMEOUT_SECONDS="5",
+        RELEASE_AGAIN_SECONDS="5",
     ) as here:
         host = here.start_host("--visibility", "3")
         expected = seed.seed(here.url, {"recipients": 150})
@@ -150,7 +153,7 @@ def test_storage_requests_per_mail(batch, limit):
 
 
 def test_pureservice_calls_do_not_follow_the_number_of_recipients():
-    few, many = bench.pureservice_calls(3), bench.pureservice_calls(120)
+    few, many = bench.pureservice_calls(3), bench.pureservice_calls(123)
     assert (few.working, few.each_minute) == (many.working, many.each_minute)
     assert many.each_minute == 1
 

@@ -9,8 +9,26 @@ from typing import Any
 import httpx
 import pytest
 
-from dev.pureservice import Switches, World, create_app, expected, seed_base, seed_campaign
-from dev.pureservice.seed import add_message, set_status
+from dev.pureservice import (
+    Fault,
+    Switches,
+    World,
+    create_app,
+    expected,
+    seed_base,
+    seed_campaign,
+)
+from dev.pureservice.behaviour import after_create
+from dev.pureservice.seed import (
+    AGENT,
+    MESSAGE_TYPE,
+    add_list,
+    add_member,
+    add_message,
+    add_ticket,
+    add_user,
+    set_status,
+)
 from shared.adapters.pureservice import Pureservice
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import Delivery, OpenDelivery, Status
@@ -54,14 +72,20 @@ class RecordingChannel:
 
 
 class House:
-    """Everything the triggers would have, on one clock that only moves when told."""
+    """Everything the triggers would have, on one clock that only moves when told.
 
-    def __init__(self, **changes: Any) -> None:
-        self.clock = Clock(datetime(2026, 11, 23, 8, 0, tzinfo=UTC))
+    A house `beside` another is a second installation on the same helpdesk, with its own storage.
+    """
+
+    def __init__(self, *, beside: "House | None" = None, **changes: Any) -> None:
+        self.clock = beside.clock if beside else Clock(datetime(2026, 11, 23, 8, 0, tzinfo=UTC))
         self.settings = settings(**{"EMAIL_RATE": "0", **changes})
-        self.world = World(now=self.clock, switches=Switches(calls_per_minute=0))
-        seed_base(self.world)
-        self.simulator = create_app(self.world)
+        if beside:
+            self.world, self.simulator = beside.world, beside.simulator
+        else:
+            self.world = World(now=self.clock, switches=Switches(calls_per_minute=0))
+            seed_base(self.world)
+            self.simulator = create_app(self.world)
         self.helpdesk = Pureservice(
             self.settings,
             clock=self.clock,
@@ -99,6 +123,43 @@ class House:
 
     def write(self, number: int, text: str, **options: Any) -> None:
         add_message(self.world, self.ticket(number), text, **options)
+
+    def make_list(self, name: str, *addresses: str | None, deleted: bool = False) -> dict[str, Any]:
+        """A recipient list of users with these addresses; None is a user without any."""
+        members = add_list(self.world, name, name.upper(), is_deleted=deleted)
+        for address in addresses:
+            person = {"firstName": "Åse", "lastName": f"Nr. {self.world.count('user')}"}
+            user = add_user(self.world, person, [address] if address else [])
+            add_member(self.world, members, "user", user)
+        return members
+
+    def open_ticket(
+        self, *lists: dict[str, Any], message: str = "", status: str = "", **options: Any
+    ) -> int:
+        """A ticket to the made-up user as a case worker makes it; its request number."""
+        address = self.world.find("emailaddress", email=self.settings.EMAIL_CAMPAIGN_USER)
+        assert address
+        options = {"user_id": address["userId"], "subject": "Høring om ny veileder", **options}
+        ticket = add_ticket(self.world, **options)
+        after_create(self.world, "ticket", ticket, by=AGENT)
+        number = int(ticket["requestNumber"])
+        for one in lists:
+            self.link(number, one)
+        if message:
+            self.write(number, message, custom_type=MESSAGE_TYPE)
+        if status:
+            self.set_status(number, status)
+        return number
+
+    def link(self, number: int, members: dict[str, Any]) -> None:
+        add_member(self.world, members, "ticket", self.ticket(number))
+
+    def mails(self, number: int) -> list[dict[str, Any]]:
+        """What Pureservice itself has sent, or tried to."""
+        return list(self.world.where("email", "ticketId", self.ticket(number)["id"]))
+
+    def trouble(self, kind: Any, **fault: Any) -> None:
+        self.simulator.traffic.faults.append(Fault(kind=kind, **fault))
 
     def notes(self, number: int) -> list[str]:
         rows = self.world.where("communication", "ticketId", self.ticket(number)["id"])

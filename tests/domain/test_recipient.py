@@ -1,0 +1,156 @@
+"""Who gets a mail, at which address, and who is the same as whom."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.recipient import (
+    AllowList,
+    LeftOutReason,
+    Member,
+    MemberKind,
+    Recipient,
+    address_key,
+    normalise_address,
+    recipient_of,
+    tidy_name,
+)
+
+EVERYBODY = AllowList.of("*")
+
+
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        ("kari@example.no", "kari@example.no"),
+        ("  kari@example.no\t", "kari@example.no"),
+        ("Kari.Nordmann@Example.NO", "Kari.Nordmann@example.no"),
+        ("\u202ekari@example.no\u200b", "kari@example.no"),
+        ("\ufeffkari@example.no", "kari@example.no"),
+        ("post@BLÅBÆR.example", "post@xn--blbr-roah.example"),
+        ("post@xn--blbr-roah.example", "post@xn--blbr-roah.example"),
+        ("bjørn@example.no", "bjørn@example.no"),
+        ("o'hara+liste@example.no", "o'hara+liste@example.no"),
+        ("noen@utsendelse.local", "noen@utsendelse.local"),
+        ("noen@localhost", "noen@localhost"),
+    ],
+)
+def test_an_address_as_an_envelope_takes_it(raw, address):
+    assert normalise_address(raw) == address
+    assert normalise_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        " ",
+        "kari",
+        "kari@",
+        "@example.no",
+        "ikke en@@adresse",
+        "kari@example.no, ola@example.no",
+        "kari@example.no;ola@example.no",
+        "Kari <kari@example.no>",
+        "kari@example.no\r\nBcc: alle@example.no",
+        "kari\r\n@example.no",
+        "kari\x00@example.no",
+        "<kari@example.no>",
+        "kari nordmann@example.no",
+        "kari@exam ple.no",
+        "kari@-example.no",
+        f"kari@{'a' * 250}.no",
+    ],
+)
+def test_what_is_not_one_address_is_none(raw):
+    assert normalise_address(raw) is None
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_it_fail_and_no_address_can_break_a_line(raw):
+    address = normalise_address(raw)
+    assert address is None or (
+        "@" in address and not any(c.isspace() or ord(c) < 32 for c in address)
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Kari@example.no", "kari@example.no", True),
+        ("ÅSE@example.no", "åse@example.no", True),
+        ("kari@example.no", "kari@example.com", False),
+        ("kari+a@example.no", "kari@example.no", False),
+        ("kari.n@example.no", "karin@example.no", False),
+    ],
+)
+def test_who_is_the_same_recipient(one, other, same):
+    assert (address_key(one) == address_key(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("name", "tidy"),
+    [
+        ("Åse  Ødegård", "Åse Ødegård"),
+        ("Kari\r\nBcc: alle@example.no", "Kari Bcc: alle@example.no"),
+        ("\u202eexe.gnp\u200f", "exe.gnp"),
+        ("Ola\x00\x1b[31m", "Ola[31m"),
+        ("a\u2028b\u0085c", "a b c"),
+        ("🙂 Æ", "🙂 Æ"),
+        ("\t ", ""),
+    ],
+)
+def test_a_name_on_one_line_without_tricks(name, tidy):
+    assert tidy_name(name) == tidy
+
+
+@pytest.mark.parametrize(
+    ("entries", "address", "allowed"),
+    [
+        ("*", "hvem@som.helst", True),
+        ("kari@example.no", "Kari@Example.no", True),
+        ("kari@example.no", "ola@example.no", False),
+        (" Example.no , ", "ola@example.no", True),
+        ("@example.no", "ola@example.no", True),
+        ("example.no", "ola@sub.example.no", False),
+        ("example.no", "ola@example.no.evil.com", False),
+        ("example.no", "ola@notexample.no", False),
+        ("example.no", '"ola@example.no"@evil.com', False),
+        ("", "ola@example.no", False),
+    ],
+)
+def test_whom_the_test_list_lets_through(entries, address, allowed):
+    assert AllowList.of(entries).allows(address) is allowed
+
+
+@pytest.mark.parametrize(
+    ("entries", "everybody"), [("*", True), ("a.no, *", True), ("a.no", False)]
+)
+def test_when_there_is_no_test_list(entries, everybody):
+    assert AllowList.of(entries).everybody is everybody
+
+
+def member(address: str | None, *, disabled: bool = False, name: str = " Åse\nØ ") -> Member:
+    return Member(MemberKind.USER, 31, name, address, disabled, relation=7)
+
+
+@pytest.mark.parametrize(
+    ("who", "reason"),
+    [
+        (member("a@b.no", disabled=True), LeftOutReason.DISABLED),
+        (member(None, disabled=True), LeftOutReason.DISABLED),
+        (member(None), LeftOutReason.NO_ADDRESS),
+        (member("  "), LeftOutReason.NO_ADDRESS),
+        (member("a@@b.no"), LeftOutReason.INVALID_ADDRESS),
+        (member("a@c.no"), LeftOutReason.NOT_ON_TEST_LIST),
+    ],
+)
+def test_why_a_member_is_left_out(who, reason):
+    assert recipient_of(who, AllowList.of("b.no")) is reason
+
+
+def test_a_member_becomes_a_recipient_with_a_tidy_name_and_address():
+    found = recipient_of(member(" Ase@B.NO "), EVERYBODY)
+    assert found == Recipient("user:31", "Åse Ø", "Ase@b.no")
+    company = Member(MemberKind.COMPANY, 9, "Fjordvik", "post@b.no")
+    assert recipient_of(company, EVERYBODY) == Recipient("company:9", "Fjordvik", "post@b.no")

@@ -1,0 +1,196 @@
+"""The list of everybody: each of them exactly once, and safe to open in Excel."""
+
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.campaign import Campaign, RecipientList
+from shared.domain.delivery import Delivery, Outcome, Reason, Status
+from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.flow.recipients_csv import recipients_csv
+from shared.flow.wording import LEFT_OUT, REASON, STATUS
+from tests.flow.edges import under_way
+
+HEADINGS = [
+    "Mottaker",
+    "E-postadresse",
+    "Status",
+    "Årsak",
+    "Tidspunkt",
+    "Forsøk",
+    "Type",
+    "Liste",
+    "Svar fra e-postserveren",
+    "Forsendelse",
+]
+
+
+def left_out(
+    number: int,
+    reason: LeftOutReason = LeftOutReason.NO_ADDRESS,
+    name: str = "Bjørn",
+    address: str | None = None,
+) -> LeftOut:
+    member = Member(MemberKind.COMPANY, number, name, address, relation=number)
+    return LeftOut(610, member, reason)
+
+
+async def settled(house, campaign: Campaign, one: Delivery, outcome: Outcome) -> None:
+    deliveries = house.ledger.deliveries
+    await deliveries.plan(campaign.id, [one], [])
+    found = await deliveries.get_open(campaign.id, one.id)
+    claimed = await deliveries.claim(found, house.clock(), timedelta(minutes=5))
+    await deliveries.settle(claimed, outcome, house.clock())
+
+
+def delivery(campaign: Campaign, name: str, id_: str = "d1", address: str = "a@example.no"):
+    return Delivery(id_, campaign.id, Recipient("user:31", name, address), "email")
+
+
+async def files(house, campaign: Campaign, rows: int = 1_000) -> list[bytes]:
+    return [data async for data in recipients_csv(campaign, house.ledger.deliveries, rows)]
+
+
+def read(data: bytes) -> list[list[str]]:
+    assert data.startswith(b"\xef\xbb\xbf")
+    headings, *rows = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=";")
+    assert headings == HEADINGS
+    return rows
+
+
+async def test_a_row_says_what_became_of_a_recipient_in_norwegian_time(house):
+    campaign = await under_way(house, 0)
+    one = delivery(campaign, "Åse Ødegård")
+    await settled(house, campaign, one, Outcome(Status.FAILED, Reason.REFUSED, detail="550 nei"))
+    [data] = await files(house, campaign)
+    assert read(data) == [
+        [
+            "Åse Ødegård",
+            "a@example.no",
+            "ikke sendt",
+            "E-postserveren avviste mottakeren",
+            "23.11.2026 09:00:00",
+            "1",
+            "Bruker",
+            "",
+            "550 nei",
+            "d1",
+        ]
+    ]
+
+
+async def test_a_row_says_why_a_membership_was_left_out_and_of_which_list(house):
+    who = left_out(9, LeftOutReason.INVALID_ADDRESS, "Fjordvik", "ikke en@@adresse")
+    campaign = await under_way(
+        house, 0, left_out=(who,), lists=(RecipientList(610, "Skoler; barnehager"),)
+    )
+    [data] = await files(house, campaign)
+    assert read(data) == [
+        [
+            "Fjordvik",
+            "ikke en@@adresse",
+            "utelatt",
+            "Har en ugyldig e-postadresse",
+            "",
+            "",
+            "Firma",
+            "Skoler; barnehager",
+            "",
+            "",
+        ]
+    ]
+
+
+def test_every_status_and_every_reason_has_words_of_its_own():
+    for words, kind in ((STATUS, Status), (REASON, Reason), (LEFT_OUT, LeftOutReason)):
+        assert set(words) == set(kind)
+        assert len(set(words.values())) == len(kind)
+        assert not set(words.values()) & set(map(str, kind)) - {""}
+
+
+@pytest.mark.parametrize(
+    ("recipients", "leavings", "rows", "sizes"),
+    [
+        (0, 0, 4, [0]),
+        (3, 0, 4, [3]),
+        (4, 0, 4, [4]),
+        (3, 2, 4, [4, 1]),
+        (5, 3, 4, [4, 4]),
+        (0, 9, 4, [4, 4, 1]),
+    ],
+)
+async def test_everybody_is_listed_once_over_as_many_files_as_it_takes(
+    house, recipients, leavings, rows, sizes
+):
+    leave = tuple(left_out(n, name=f"Bedrift {n}") for n in range(leavings))
+    campaign = await under_way(house, recipients, left_out=leave)
+    parts = [read(data) for data in await files(house, campaign, rows)]
+    assert [len(part) for part in parts] == sizes
+    names = [row[0] for part in parts for row in part]
+    assert sorted(names) == sorted(
+        [f"Åse Nr. {n}" for n in range(recipients)] + [f"Bedrift {n}" for n in range(leavings)]
+    )
+
+
+HARMLESS = [
+    "Kari Nordmann",
+    'Ole "Olla" O\'Hara; <b>',
+    "to\r\nlinjer",
+    "bare\nny linje",
+    "bare\rvogn",
+    ";;;",
+    '"',
+    '""";"',
+    "a=1",
+    "Bjørn-Åge",
+    "1-2",
+    "\u202eexe.gnp",
+    "null\x00tegn",
+    "🙂",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+async def test_whatever_a_name_holds_it_is_read_back_as_it_was(house, name):
+    leave = left_out(1, name=name, address=name or None)
+    campaign = await under_way(house, 0, left_out=(leave,))
+    await settled(house, campaign, delivery(campaign, name), Outcome(Status.SENT, detail=name))
+    [data] = await files(house, campaign)
+    first, second = read(data)
+    assert (first[0], first[8]) == (name, name)
+    assert (second[0], second[1]) == (name, name)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+47 12345678",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\ttabulator",
+        "\rvogn",
+        "\r\n=1",
+        " =1",
+        "\xa0=1",
+        "＝1",
+        "＋1",
+        "－1",
+        "＠SUM",
+        '=HYPERLINK("https://ond.no";"Klikk")',
+        "=cmd|'/c calc'!A1",
+    ],
+)
+async def test_what_excel_would_run_is_text_in_every_column(house, cell):
+    leave = left_out(1, name=cell, address=cell)
+    campaign = await under_way(house, 0, left_out=(leave,), lists=(RecipientList(610, cell),))
+    one = delivery(campaign, cell, address=cell)
+    await settled(house, campaign, one, Outcome(Status.FAILED, Reason.REFUSED, detail=cell))
+    [data] = await files(house, campaign)
+    first, second = read(data)
+    assert [first[n] for n in (0, 1, 8)] == [f"'{cell}"] * 3
+    assert [second[n] for n in (0, 1, 7)] == [f"'{cell}"] * 3

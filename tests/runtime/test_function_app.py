@@ -1,0 +1,86 @@
+"""What Azure makes of the app: found and called by the very library that calls it there."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from azure.storage.queue import QueueClient
+
+from dev.mail import MailSink
+from dev.pureservice import expected, seed_campaign
+
+from .conftest import Tenant
+from .worker import Worker
+
+NONE_OF_OURS = '{"campaign": 17}'
+
+
+def test_azure_finds_every_function_and_what_triggers_it(app: Worker) -> None:
+    assert app.error is None
+    telling = ("type", "schedule", "queueName", "connection", "route", "methods", "authLevel")
+    assert {
+        name: [trigger[key] for key in telling if key in trigger]
+        for name, trigger in app.triggers.items()
+    } == {
+        "discover_campaigns": ["timerTrigger", "%DISCOVER_SCHEDULE%"],
+        "account": ["timerTrigger", "%ACCOUNT_SCHEDULE%"],
+        "deliver_email": ["queueTrigger", "%DELIVER_EMAIL_QUEUE%", "AzureWebJobsStorage"],
+        "deliver_email_poison": [
+            "queueTrigger",
+            "%DELIVER_EMAIL_QUEUE%-poison",
+            "AzureWebJobsStorage",
+        ],
+        "health": ["httpTrigger", "health", ["GET"], "ANONYMOUS"],
+    }
+
+
+def test_health_names_the_dependencies_that_answer(app: Worker) -> None:
+    called = app.get("health", "http://127.0.0.1:7071/api/health")
+    assert called.error is None
+    assert called.response
+    assert json.loads(called.response["body"]) == {
+        "storage": True,
+        "pureservice": True,
+        "smtp": True,
+    }
+    assert called.response["status"] == 200
+    assert called.response["type"] == "application/json"
+
+
+def test_a_campaign_goes_from_the_ticket_to_the_mailboxes_and_back(
+    app: Worker, tenant: Tenant, sink: MailSink, queue: QueueClient
+) -> None:
+    number = seed_campaign(tenant.world, recipients=4, tricky=False)
+    wanted = Counter(expected(tenant.world, number)["mails"])
+
+    assert app.tick("discover_campaigns").error is None
+    assert app.tick("discover_campaigns").error is None
+    items = [message.content for message in queue.receive_messages()]
+    assert len(items) == wanted.total() == 4
+
+    for item in items:
+        assert app.message("deliver_email", item).error is None
+    assert Counter(mail["X-Envelope-To"] for mail in sink.messages()) == wanted
+
+    assert app.tick("account").error is None
+    ticket = tenant.world.find("ticket", requestNumber=number)
+    assert ticket
+    status = tenant.world.get("status", ticket["statusId"])
+    assert status and status["name"] == "Løst"
+
+
+def test_an_item_that_is_none_of_ours_fails_and_its_poison_is_forgotten(app: Worker) -> None:
+    assert app.message("deliver_email", NONE_OF_OURS).error
+    assert app.message("deliver_email_poison", NONE_OF_OURS).error is None
+
+
+def test_a_mistake_that_the_app_alone_would_not_notice_is_told(python: str, tmp_path: Path) -> None:
+    (tmp_path / "function_app.py").write_text(
+        "import azure.functions as func\n"
+        "app = func.FunctionApp()\n"
+        "@app.queue_trigger(arg_name='item', queue_name='q', connection='AzureWebJobsStorage')\n"
+        "def deliver(message: func.QueueMessage) -> None: ...\n",
+        "utf-8",
+    )
+    with Worker(python, tmp_path, {}) as broken:
+        assert broken.error and "cannot load the deliver function" in broken.error

@@ -1,0 +1,105 @@
+"""Wrong or missing settings stop the app when it is imported, with every problem at once."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from shared.errors import SetupError
+from shared.settings import Settings, read_settings
+from tests.examples import EXAMPLE, ROOT
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Nothing but the settings of the example; what a test changes is forgotten after it."""
+    for name in list(os.environ):
+        if name in Settings.model_fields:
+            monkeypatch.delenv(name)
+    for name, value in EXAMPLE.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def problems() -> list[str]:
+    with pytest.raises(SetupError) as caught:
+        read_settings()
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_the_example_is_complete_and_right(environment):
+    assert EXAMPLE["INSTALLATION"] == read_settings().INSTALLATION
+
+
+def test_whom_we_may_write_to_has_no_default(environment):
+    environment.delenv("ONLY_SEND_TO")
+    assert problems() == ["ONLY_SEND_TO: is not set"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"ONLY_SEND_TO": " , "}, "ONLY_SEND_TO"),
+        ({"INSTALLATION": "Har mellomrom"}, "INSTALLATION"),
+        ({"AzureWebJobsStorage": "tull"}, "AzureWebJobsStorage"),
+        ({"DISCOVER_SCHEDULE": "* * * * *"}, "DISCOVER_SCHEDULE"),
+        ({"DELIVER_EMAIL_QUEUE": "Deliver_Email"}, "DELIVER_EMAIL_QUEUE"),
+        ({"PURESERVICE_URL": "fjordvik"}, "PURESERVICE_URL"),
+        ({"PURESERVICE_KEY": ""}, "PURESERVICE_KEY"),
+        ({"MAIL_FROM": "ikke en adresse"}, "MAIL_FROM"),
+        ({"STATUS_SOLVED": ""}, "STATUS_SOLVED"),
+        ({"CAMPAIGN_MARK_FIELD": "subject"}, "CAMPAIGN_MARK_FIELD"),
+        ({"TICKET_TAG": "[Sak]"}, "TICKET_TAG"),
+        ({"EMAIL_RATE": "-1"}, "EMAIL_RATE"),
+        ({"SMTP_PORT": "70000"}, "SMTP_PORT"),
+        ({"SENDERS": "{"}, "SENDERS"),
+        ({"SENDERS": '{"Plan": {"from": "plan@example.org"}}'}, "SENDERS"),
+        ({"SENDERS": '{"zone:Plan": {"from": "ikke en adresse"}}'}, "SENDERS.zone:Plan.from"),
+        ({"LEASE_SECONDS": "100"}, "LEASE_SECONDS"),
+        ({"LIST_USER_RELATION": "", "LIST_COMPANY_RELATION": ""}, "LIST_COMPANY_RELATION"),
+        ({"SMTP_HOST": "smtp.example.org", "SMTP_USER": "x"}, "SMTP_USER"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_named(environment, changes, named):
+    for name, value in changes.items():
+        environment.setenv(name, value)
+    [problem] = problems()
+    assert problem.startswith(f"{named}: ")
+
+
+def test_all_problems_are_listed_at_once(environment):
+    environment.delenv("MAIL_FROM")
+    for name in ("SENDERS", "LEASE_SECONDS", "AzureWebJobsStorage", "ONLY_SEND_TO"):
+        environment.setenv(name, "")
+    assert {problem.partition(":")[0] for problem in problems()} == {
+        "MAIL_FROM",
+        "SENDERS",
+        "LEASE_SECONDS",
+        "AzureWebJobsStorage",
+        "ONLY_SEND_TO",
+    }
+
+
+def test_no_secret_is_in_an_error_or_in_print(environment):
+    environment.setenv("PURESERVICE_KEY", "hemmelig-nokkel")
+    environment.setenv("SMTP_PASSWORD", "hemmelig-passord")
+    assert "hemmelig" not in repr(read_settings())
+    environment.setenv("AzureWebJobsStorage", "hemmelig-lager")
+    environment.setenv("SENDERS", '{"hemmelig": 1')
+    assert "hemmelig" not in " ".join(problems())
+
+
+def test_the_app_does_not_start_with_wrong_settings():
+    clean = {name: value for name, value in os.environ.items() if name not in Settings.model_fields}
+    started = subprocess.run(
+        [sys.executable, "-c", "import function_app"],
+        cwd=ROOT,
+        env={**clean, "MAIL_FROM": "tull"},
+        capture_output=True,
+        text=True,
+    )
+    assert started.returncode != 0
+    assert "ONLY_SEND_TO: is not set" in started.stderr
+    assert "MAIL_FROM: is not an e-mail address" in started.stderr
