@@ -9,18 +9,28 @@ from uuid import uuid4
 from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase, campaign_id
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
-from shared.errors import BlockedError, PermanentError, UtsendelseError
+from shared.errors import (
+    BlockedError,
+    PermanentError,
+    StoppedError,
+    TransientError,
+    UtsendelseError,
+)
 from shared.flow.block import block, status_tells, tell_why, unblock
 from shared.flow.enqueue import Lane, enqueue
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
 from shared.flow.mark import mark
 from shared.flow.start import start
+from shared.flow.undo import undo
 from shared.ledger import Ledger
 from shared.ports import Clock, Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: A campaign that still cannot be read by then needs a person: the trouble does not pass.
+STUCK_AFTER = timedelta(hours=1)
 
 
 async def discover(
@@ -39,9 +49,15 @@ async def discover(
     Raises SetupError when a configured name does not exist, and StoppedError when the helpdesk
     refuses our key: then nothing can be discovered at all.
     """
-    look = _Look(await helpdesk.names(), helpdesk, ledger, files, settings, clock)
-    active = {campaign.ticket_id: campaign for campaign in await ledger.campaigns.active()}
-    tickets = {ticket.id: ticket for ticket in await helpdesk.campaign_tickets()}
+    try:
+        look = _Look(await helpdesk.names(), helpdesk, ledger, files, settings, clock)
+        active = {campaign.ticket_id: campaign for campaign in await ledger.campaigns.active()}
+        tickets = {ticket.id: ticket for ticket in await helpdesk.campaign_tickets()}
+    except StoppedError:
+        raise
+    except TransientError as error:
+        log.warning("discover.postponed because=%s", error)
+        return
     started, bugs = [], []
     for id_ in [*tickets, *(active.keys() - tickets.keys())]:
         try:
@@ -74,6 +90,10 @@ class _Look:
 
         No ticket: it is solved, deleted or somebody else's now.
         """
+        if campaign and campaign.phase is Phase.SENDING and self.clock() < campaign.starts_at:
+            if self._regretted(ticket):
+                await undo(campaign, helpdesk=self.helpdesk, ledger=self.ledger)
+            return None
         if ticket is None:
             if campaign:
                 await self._withdraw(campaign)
@@ -89,7 +109,9 @@ class _Look:
             return None
         try:
             return await self._carry(campaign, ticket)
-        except (BlockedError, PermanentError) as error:
+        except (BlockedError, PermanentError, TransientError) as error:
+            if isinstance(error, TransientError) and self.clock() < campaign.found_at + STUCK_AFTER:
+                raise
             await block(
                 campaign.id,
                 error if isinstance(error, BlockedError) else BlockedError("refused"),
@@ -192,6 +214,11 @@ class _Look:
         starting = campaign.phase is Phase.APPROVED and campaign.starts_at != NEVER
         going = {self.names.ready, self.names.running} if starting else {self.names.ready}
         return self.names.ready is not None and ticket.status_id not in going
+
+    def _regretted(self, ticket: Ticket | None) -> bool:
+        """Somebody has taken the ticket out of our hands before the first mail has left."""
+        expected = self.names.running or self.names.ready
+        return ticket is None or (expected is not None and ticket.status_id != expected)
 
     async def _withdraw(self, campaign: Campaign) -> None:
         """Call it off if nothing has been sent. It carried no message: a later go begins afresh."""

@@ -55,7 +55,8 @@ async def enqueue(
 
     Slots are taken first, then the rows are noted as released, a hundred at a time, and their items
     put. Stopping between any two of these wastes slots, never doubles them; what was noted and got
-    no item comes due again. When another host takes slots at the same time, the later one does nothing.
+    no item comes due again. When another host takes slots at the same time, the later one does
+    nothing.
     """
     campaigns = [c for c in campaigns if c.phase is Phase.SENDING and c.starts_at <= now]
     if not campaigns:

@@ -42,6 +42,7 @@ async def start(
             "start.html",
             campaign=campaign,
             ends_at=None if takes is None else campaign.starts_at + takes,
+            by_status=bool(names.running or names.ready),
             test_list=not settings.allowed.everybody,
         )
         await post(helpdesk, ticket.id, note, html)
