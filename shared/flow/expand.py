@@ -138,7 +138,7 @@ def _sort(
 
 
 async def _changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
-    """True when the ticket has other lists now, or the first or last page of one reads otherwise."""
+    """True when the ticket has other lists now, or a list's first or last page reads otherwise."""
     if tuple(await helpdesk.lists(campaign.ticket_id)) != campaign.lists:
         return True
     for list_, edge in zip(_readable(campaign), campaign.cursor.edges, strict=True):

@@ -306,7 +306,7 @@ class Lists:
         self.edits = dict(edits)
         self.size = size
         self.calls = 0
-        self.checked = {}  #: what was on each list when its first page was last read
+        self.checked = {}  #: what was on each list when somebody last looked at it
 
     async def lists(self, ticket_id):
         return [RecipientList(id_, f"liste {id_}") for id_ in self.on]
@@ -315,8 +315,7 @@ class Lists:
         self.calls += 1
         if edit := self.edits.pop(self.calls, None):
             edit(self.on)
-        if start == 0:
-            self.checked[list_id] = list(self.on[list_id])
+        self.checked[list_id] = list(self.on[list_id])
         page = tuple(self.on[list_id][start : start + self.size])
         return MemberPage(page, repr(page), len(page) < self.size)
 
