@@ -30,6 +30,7 @@ from shared.adapters.pureservice_wire import (
     quoted,
 )
 from shared.domain.campaign import RecipientList
+from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Attachment, Candidate, MemberPage, Names, Ticket
 from shared.domain.recipient import Member, MemberKind
 from shared.errors import PermanentError, SetupError, TransientError, UtsendelseError
@@ -320,7 +321,9 @@ class Pureservice:
                     f"pureservice: ticket {ticket_id}: relation {row.id} came without its list"
                 )
             if asset.type_id == names.list_type:
-                found[asset.id] = RecipientList(asset.id, asset.name, asset.is_marked_for_deletion)
+                found[asset.id] = RecipientList(
+                    asset.id, asset.name, asset.is_marked_for_deletion, row.created or NEVER
+                )
         return [found[id_] for id_ in sorted(found)]
 
     async def members(self, list_id: int, start: int) -> MemberPage:

@@ -188,6 +188,7 @@ class RelationRow(Thing):
     to_asset_id: int | None = None
     to_user_id: int | None = None
     to_company_id: int | None = None
+    created: Time | None = None
 
 
 class AssetRow(Thing):

@@ -59,6 +59,7 @@ class RecipientList:
     id: int
     name: str
     deleted: bool = False
+    linked_at: datetime = field(default=NEVER, compare=False)  #: known only when just read
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +157,16 @@ class Campaign:
             changes["blocked_from"] = self.phase
         return replace(self, phase=phase, **changes)  # type: ignore[arg-type]
 
-    def afresh(self) -> "Campaign":
-        """As it was when it was found: nothing fixed, whatever may have been mended since."""
+    def afresh(self, now: datetime) -> "Campaign":
+        """As if it had just been found: nothing fixed, whatever may have been mended since."""
         return replace(
-            self, phase=Phase.FOUND, message="", lists=(), cursor=Cursor(), starts_at=NEVER
+            self,
+            phase=Phase.FOUND,
+            found_at=now,
+            message="",
+            lists=(),
+            cursor=Cursor(),
+            starts_at=NEVER,
         )
 
     def did(self, step: str, **changes: object) -> "Campaign":

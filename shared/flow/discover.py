@@ -200,11 +200,10 @@ class _Look:
         if any(campaign.message for campaign in earlier):
             return False
         messages = await unsent_messages(ticket.id, earlier, self.helpdesk, self.settings)
-        return (
-            bool(messages)
-            and all(self._quiet(message.changed) for message in messages)
-            and bool(await self.helpdesk.lists(ticket.id))
-        )
+        if not messages or not all(self._quiet(message.changed) for message in messages):
+            return False
+        lists = await self.helpdesk.lists(ticket.id)
+        return bool(lists) and all(self._quiet(one.linked_at) for one in lists)
 
     def _quiet(self, changed: datetime) -> bool:
         return changed + timedelta(minutes=self.settings.QUIET_PERIOD_MINUTES) <= self.clock()
@@ -240,5 +239,5 @@ class _Look:
             return None
         touched = ticket.modified.isoformat() != campaign.ticket_seen
         if self._ready(ticket) and (status_tells(self.names) or touched):
-            return await unblock(campaign, campaigns=self.ledger.campaigns)
+            return await unblock(campaign, campaigns=self.ledger.campaigns, now=self.clock())
         return None

@@ -93,7 +93,10 @@ def _columns(campaign: Campaign) -> dict[str, Value]:
         "round": c.round,
         "message": c.message,
         "api_user": str(c.api_user),
-        "lists": json.dumps([asdict(one) for one in c.lists], ensure_ascii=False),
+        "lists": json.dumps(
+            [{"id": one.id, "name": one.name, "deleted": one.deleted} for one in c.lists],
+            ensure_ascii=False,
+        ),
         "cursor": json.dumps(asdict(c.cursor)),
         "planned": c.planned,
         "left_out": c.left_out,

@@ -249,6 +249,8 @@ async def test_without_a_go_status_nothing_is_asked_for_before_message_and_lists
     house.write(number, "<p>Hei</p>", custom_type=MESSAGE_TYPE)
     assert await starts_nothing(house, number)
     house.link(number, house.make_list("en", "kari@example.no"))
+    await house.run(9)
+    assert await house.campaigns(number) == []  # linking it was a change like any other
     await house.run(3)
     assert house.channel.addresses == {"kari@example.no": 1}
 

@@ -75,3 +75,8 @@ async def test_what_cannot_be_read_for_an_hour_is_blocked_instead_of_tried_for_e
     await house.run(3)
     assert (await house.campaign(number)).phase is Phase.BLOCKED
     assert house.status(number) == "Utsending – må sjekkes"
+    house.simulator.traffic.faults.clear()
+    house.trouble("status", method="GET", path=path, times=3)  # a passing one, after the go
+    house.set_status(number, "Utsending – klar")
+    await house.run(8)
+    assert house.channel.addresses == house.expected(number)["mails"]
