@@ -170,7 +170,7 @@ class Pureservice:
             request_number=row.request_number,
             subject=row.subject,
             status_id=row.status_id,
-            end_user_address=row.email_address,
+            deleted=row.is_marked_for_deletion,
             modified=row.changed,
             modified_by=row.modified_by_id,
             mark=str((row.model_extra or {}).get(self._settings.CAMPAIGN_MARK_FIELD, "")),

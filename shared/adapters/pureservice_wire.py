@@ -157,6 +157,7 @@ class TicketRow(Dated):
     subject: str = ""
     solution: str = ""
     email_address: str = ""
+    is_marked_for_deletion: bool = False
     assigned_department_id: int | None = None
     assigned_team_id: int | None = None
 

@@ -11,7 +11,7 @@ from shared.domain.delivery import NEVER
 class Phase(StrEnum):
     FOUND = "found"  #: a ticket asks for it; nothing has been read or marked
     EXPANDING = "expanding"  #: the ticket is ours; message and recipients are being fixed
-    APPROVED = "approved"  #: everything is fixed; the start is being told
+    APPROVED = "approved"  #: everything is fixed; the start is told, and may be regretted
     SENDING = "sending"  #: deliveries are released and sent
     PAUSED = "paused"  #: nothing new is released
     REPORTING = "reporting"  #: nothing is open; the report is on its way to the ticket
@@ -124,6 +124,7 @@ class Campaign:
     planned: int = 0
     left_out: int = 0
     starts_at: datetime = NEVER  #: nothing leaves before this
+    solved_status: int = 0  #: what the report sets; looked up at the start, when it was there
     finished_at: datetime = NEVER
     steps: frozenset[str] = frozenset()  #: what has been done and must not be done twice
     ticket_seen: str = ""  #: the ticket's `modified` after our last word on it, when blocked
@@ -167,6 +168,7 @@ class Campaign:
             lists=(),
             cursor=Cursor(),
             starts_at=NEVER,
+            steps=self.steps - {"announced"},
         )
 
     def did(self, step: str, **changes: object) -> "Campaign":

@@ -13,7 +13,7 @@ class Ticket:
     request_number: int
     subject: str
     status_id: int
-    end_user_address: str
+    deleted: bool
     modified: datetime  #: the latest of created and modified
     modified_by: int | None
     mark: str  #: the field that carries marks, as it is

@@ -1,7 +1,7 @@
 """Discover: find the campaigns that are asked for, and carry each to where it can be sent."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -13,7 +13,9 @@ from shared.errors import (
     BlockedError,
     PermanentError,
     StoppedError,
+    ThrottledError,
     TransientError,
+    UncertainError,
     UtsendelseError,
 )
 from shared.flow.block import block, status_tells, tell_why, unblock
@@ -21,7 +23,7 @@ from shared.flow.enqueue import Lane, enqueue
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
 from shared.flow.mark import mark
-from shared.flow.start import start
+from shared.flow.start import go, start
 from shared.flow.undo import undo
 from shared.ledger import Ledger
 from shared.ports import Clock, Files, Helpdesk
@@ -90,10 +92,8 @@ class _Look:
 
         No ticket: it is solved, deleted or somebody else's now.
         """
-        if campaign and campaign.phase is Phase.SENDING and self.clock() < campaign.starts_at:
-            if self._regretted(ticket):
-                await undo(campaign, helpdesk=self.helpdesk, ledger=self.ledger)
-            return None
+        if campaign and campaign.phase is Phase.APPROVED and "announced" in campaign.steps:
+            return await self._safely(campaign, self._go(campaign, listed=ticket))
         if ticket is None:
             if campaign:
                 await self._withdraw(campaign)
@@ -107,10 +107,19 @@ class _Look:
         if self._withdrawn(ticket, campaign):
             await self._withdraw(campaign)
             return None
+        return await self._safely(campaign, self._carry(campaign, ticket))
+
+    async def _safely(
+        self, campaign: Campaign, steps: Awaitable[Campaign | None]
+    ) -> Campaign | None:
+        """What the steps come to; the campaign is blocked when only a person can help it on."""
         try:
-            return await self._carry(campaign, ticket)
-        except (BlockedError, PermanentError, TransientError) as error:
-            if isinstance(error, TransientError) and self.clock() < campaign.found_at + STUCK_AFTER:
+            return await steps
+        except (ThrottledError, StoppedError):
+            raise
+        except (BlockedError, PermanentError, TransientError, UncertainError) as error:
+            passing = isinstance(error, TransientError | UncertainError)
+            if passing and self.clock() < campaign.found_at + STUCK_AFTER:
                 raise
             await block(
                 campaign.id,
@@ -159,7 +168,33 @@ class _Look:
                 settings=self.settings,
                 now=self.clock(),
             )
+            return await self._go(campaign, listed=ticket)
         return campaign
+
+    async def _go(self, campaign: Campaign, listed: Ticket | None) -> Campaign | None:
+        """An announced campaign goes when its undo window is over, unless somebody regrets.
+
+        Whatever the list of tickets says, the ticket itself is read before either is believed.
+        """
+        due = campaign.starts_at <= self.clock()
+        if not (due or "regretted" in campaign.steps or self._regretted(listed, listed)):
+            return None
+        try:
+            ticket: Ticket | None = await self.helpdesk.ticket(campaign.ticket_id)
+        except PermanentError:
+            ticket = None
+        if ticket is None or "regretted" in campaign.steps or self._regretted(ticket, listed):
+            await undo(
+                campaign,
+                by_status=self.names.ready is not None,
+                helpdesk=self.helpdesk,
+                ledger=self.ledger,
+            )
+        elif due:
+            return await go(
+                campaign, ticket, campaigns=self.ledger.campaigns, settings=self.settings
+            )
+        return None
 
     async def _find(self, ticket: Ticket) -> Campaign | None:
         """A new campaign, when the ticket asks for one."""
@@ -214,10 +249,12 @@ class _Look:
         going = {self.names.ready, self.names.running} if starting else {self.names.ready}
         return self.names.ready is not None and ticket.status_id not in going
 
-    def _regretted(self, ticket: Ticket | None) -> bool:
-        """Somebody has taken the ticket out of our hands before the first mail has left."""
+    def _regretted(self, ticket: Ticket | None, listed: Ticket | None) -> bool:
+        """Somebody has taken the ticket out of our hands: given it another status, or solved it."""
         expected = self.names.running or self.names.ready
-        return ticket is None or (expected is not None and ticket.status_id != expected)
+        if expected is None:
+            return listed is None
+        return ticket is None or ticket.deleted or ticket.status_id != expected
 
     async def _withdraw(self, campaign: Campaign) -> None:
         """Call it off if nothing has been sent. It carried no message: a later go begins afresh."""

@@ -106,8 +106,8 @@ async def _solve(
         solution = f"{html}\n<p><small>{reference(name)}</small></p>"
     elif reference(name) not in ticket.solution:
         await post_once(helpdesk, ticket.id, name, html)
-    names = await helpdesk.names()
-    await helpdesk.change_ticket(ticket.id, status_id=names.solved, silent=True, solution=solution)
+    status = campaign.solved_status
+    await helpdesk.change_ticket(ticket.id, status_id=status, silent=True, solution=solution)
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ async def start(
     settings: Settings,
     now: datetime,
 ) -> Campaign:
-    """The campaign as *sending*, told on the ticket. Nothing leaves before the undo window is over.
+    """Announce the campaign on the ticket. It stays *approved* until the undo window is over.
 
     The ticket has just been read, for its mark: whoever marked it at the same moment as we did has
     had time to overwrite ours since. The undo window begins when the note that tells of it is
@@ -36,7 +36,9 @@ async def start(
     note = f"{campaign.run}/start-{campaign.times_blocked + 1}"
     if not await posted(helpdesk, ticket.id, note):
         starts_at = now + timedelta(seconds=settings.UNDO_SECONDS)
-        campaign = await campaigns.save(replace(campaign, starts_at=starts_at))
+        campaign = await campaigns.save(
+            replace(campaign, starts_at=starts_at, solved_status=names.solved)
+        )
         takes = duration(campaign.planned, settings.EMAIL_RATE)
         html = render(
             "start.html",
@@ -47,5 +49,17 @@ async def start(
         )
         await post(helpdesk, ticket.id, note, html)
     await helpdesk.change_ticket(campaign.ticket_id, status_id=names.running, silent=True)
-    log.info("start.done campaign_id=%s deliveries=%s", campaign.id, campaign.planned)
+    log.info("start.announced campaign_id=%s deliveries=%s", campaign.id, campaign.planned)
+    return await campaigns.save(campaign.did("announced"))
+
+
+async def go(
+    campaign: Campaign, ticket: Ticket, *, campaigns: Campaigns, settings: Settings
+) -> Campaign:
+    """The campaign as *sending*. The ticket was read after the undo window, and nobody regrets.
+
+    Going and calling off change the same version of the campaign: only one of them can be done.
+    """
+    check_mark(ticket, campaign, settings)
+    log.info("start.done campaign_id=%s", campaign.id)
     return await campaigns.save(campaign.to(Phase.SENDING))

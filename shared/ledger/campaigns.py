@@ -38,7 +38,7 @@ class Campaigns:
         return _campaign(row) if row else None
 
     async def active(self) -> list[Campaign]:
-        """Every campaign whose work is not over, oldest ticket first."""
+        """Every campaign whose work is not over."""
         index = self._table.query(_PARTITION, "o:", after("o:"))
         found = [await self.get(row.key.removeprefix("o:")) async for row in index]
         return [campaign for campaign in found if campaign]
@@ -101,6 +101,7 @@ def _columns(campaign: Campaign) -> dict[str, Value]:
         "planned": c.planned,
         "left_out": c.left_out,
         "starts_at": stamp(c.starts_at),
+        "solved_status": str(c.solved_status),
         "finished_at": stamp(c.finished_at),
         "steps": json.dumps(sorted(c.steps)),
         "ticket_seen": c.ticket_seen,
@@ -131,6 +132,7 @@ def _campaign(row: Row) -> Campaign:
         planned=int(row.values["planned"]),
         left_out=int(row.values["left_out"]),
         starts_at=moment(v["starts_at"]),
+        solved_status=int(v["solved_status"]),
         finished_at=moment(v["finished_at"]),
         steps=frozenset(json.loads(v["steps"])),
         ticket_seen=v["ticket_seen"],

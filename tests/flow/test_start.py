@@ -76,12 +76,12 @@ async def test_nothing_leaves_before_the_undo_window_is_over(make_house):
         await house.minute()
         await house.account()
         assert (house.queue.items, house.channel.sent) == ([], [])
-        assert (await house.campaign(number)).phase is Phase.SENDING
+        assert (await house.campaign(number)).phase is Phase.APPROVED
     house.clock.tick(seconds=59)
-    await house.account()
+    await house.discover()
     assert house.queue.items == []
     house.clock.tick(seconds=1)
-    await house.account()
+    await house.discover()
     assert len(house.queue.items) == 2
 
 

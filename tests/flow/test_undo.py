@@ -3,6 +3,7 @@
 import pytest
 
 from shared.domain.campaign import Phase
+from tests.flow.edges import Moments, another
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ async def test_another_status_in_the_undo_window_stops_everything_and_says_so(ho
     await house.run(6)
     assert not house.channel.sent
     assert (await house.campaign(number)).phase is Phase.CANCELLED
-    [note] = [note for note in house.notes(number) if "Ingen har fått noe" in note]
+    assert sum("Ingen har fått noe" in note for note in house.notes(number)) == 1
     assert house.status(number) == status
 
 
@@ -52,10 +53,88 @@ async def test_without_statuses_of_ours_solving_the_ticket_is_the_way_to_regret(
     assert "løser du saken" in house.notes(number)[-1]
     house.set_status(number, "Venter - sluttbruker")
     await house.minute()
-    assert (await house.campaign(number)).phase is Phase.SENDING
+    assert (await house.campaign(number)).phase is Phase.APPROVED
     house.set_status(number, "Løst")
     await house.run(4)
+    house.set_status(number, "Venter - sluttbruker")  # opened again, for another reason
+    await house.run(20)
     assert not house.channel.sent
+    assert "oppretter du en ny sak" in house.notes(number)[-1]
+
+
+async def test_nothing_leaves_before_the_ticket_was_read_after_the_window(house):
+    """Regretted in the last second, and Pureservice silent when the window ends."""
+    number = house.seed(recipients=4)
+    await house.minute()
+    house.clock.tick(seconds=179)
+    house.set_status(number, "Under arbeid")
+    house.trouble("status", method="GET", path="/ticket", times=30)
+    for _ in range(3):
+        house.clock.tick(minutes=1)
+        await house.account()
+        await house.deliver_all()
+        await house.discover()
+    house.simulator.traffic.faults.clear()
+    await house.run(3)
+    assert not house.channel.sent
+
+
+async def test_of_going_and_regretting_at_the_same_moment_only_one_happens(house):
+    """One host goes at each call of the other's undo, and the other way round."""
+    for slow_undoes in (True, False):
+        at = 0
+        while True:
+            number = house.seed(recipients=2, tricky=False)
+            before = len(house.channel.sent)
+            await house.minute()
+            house.clock.tick(seconds=200)
+            if slow_undoes:
+                house.set_status(number, "Under arbeid")
+
+            async def other(number=number, slow_undoes=slow_undoes):
+                status = "Utsending – pågår" if slow_undoes else "Under arbeid"
+                house.set_status(number, status)
+                await house.discover()
+                await house.deliver_all()
+
+            host = another(house, moments := Moments(at, other))
+            await host.discover()
+            await house.run(3)
+            campaign = (await house.campaigns(number))[0]
+            sent = len(house.channel.sent) - before
+            undone = any("Ingen har fått noe" in note for note in house.notes(number))
+            assert sent == (0 if campaign.phase is Phase.CANCELLED else 2), at
+            assert undone == (campaign.phase is Phase.CANCELLED), at
+            if len(moments.passed) <= at:
+                break
+            at += 1
+
+
+async def test_a_ticket_that_is_missing_from_one_list_is_not_regretted(house):
+    number = house.seed(recipients=2, tricky=False)
+    await house.minute()
+    tickets = house.helpdesk.campaign_tickets
+
+    async def none():
+        return []
+
+    house.helpdesk.campaign_tickets = none
+    await house.minute()
+    house.helpdesk.campaign_tickets = tickets
+    await house.run(5)
+    assert house.channel.addresses == house.expected(number)["mails"]
+
+
+async def test_an_undo_that_is_interrupted_is_told_in_the_end(house):
+    number = house.seed(recipients=2, tricky=False)
+    await house.minute()
+    house.set_status(number, "Under arbeid")
+    house.trouble("status", method="POST", path="/communication", times=1)
+    await house.minute()
+    house.set_status(number, "Utsending – pågår")  # decided is decided
+    await house.run(5)
+    assert not house.channel.sent
+    assert sum("Ingen har fått noe" in note for note in house.notes(number)) == 1
 
 
 async def test_a_helpdesk_that_does_not_answer_for_a_minute_is_not_an_error(house):
