@@ -34,8 +34,12 @@ _SHOWN = 60
 def main(argv: list[str]) -> int:
     """0 only if ledger, mail sink and simulator agree to the last recipient."""
     parser = argparse.ArgumentParser(prog="python -m dev demo", description=__doc__)
-    parser.add_argument("--recipients", type=int, default=30, metavar="N")
+    parser.add_argument(
+        "--recipients", type=int, default=30, metavar="N", help="beside the tricky ones"
+    )
     options = parser.parse_args(argv)
+    if options.recipients < 1:
+        parser.error("--recipients must be at least 1")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     console = Console()
@@ -154,10 +158,13 @@ def _show(result: _Result, console: Console) -> None:
     files = ", ".join(
         f"{file['fileName']} ({file['size']} bytes)"
         for file in result.ticket["attachments"]
-        if str(result.campaign.id) in file["fileName"]
+        if _ours(result, file)
     )
     console.print(f"Attached, not visible to end users: {files}")
-    console.print(f"From found to done: {result.seconds:.1f} s")
+    console.print(
+        f"From found to done: {result.seconds:.1f} s, with neither undo window nor pace."
+        " At 30 mails a minute, 1,000 take 34 minutes."
+    )
 
 
 def _disagreements(result: _Result, expected: dict[str, Any], playground: Playground) -> list[str]:
@@ -176,6 +183,14 @@ def _disagreements(result: _Result, expected: dict[str, Any], playground: Playgr
         "left out in the CSV": (csv_left_out, len(result.left_out)),
         "memberships": (len(result.deliveries) + len(result.left_out), expected["memberships"]),
         "who must get nothing": (sorted(sink.keys() & set(expected["mustNotGet"])), []),
+        "files of ours that end users see": (
+            [
+                file["fileName"]
+                for file in result.ticket["attachments"]
+                if _ours(result, file) and file["isVisible"]
+            ],
+            [],
+        ),
         "the ticket's status": (result.ticket["status"], "Løst"),
         "different Message-IDs": (len({m["Message-ID"] for m in result.mails}), len(result.mails)),
         "subjects": ({m["Subject"] for m in result.mails}, {expected["subject"]}),
@@ -189,6 +204,10 @@ def _disagreements(result: _Result, expected: dict[str, Any], playground: Playgr
         for what, (found, wanted) in claims.items()
         if found != wanted
     ]
+
+
+def _ours(result: _Result, file: dict[str, Any]) -> bool:
+    return result.campaign.id in file["fileName"]
 
 
 def _files(mail: EmailMessage) -> dict[str, int]:

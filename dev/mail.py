@@ -100,7 +100,7 @@ class MailSink:
                 self.port,
                 ssl=implicit,
             )
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             ready.set_exception(error)
             return
         ready.set_result(server.sockets[0].getsockname()[1])

@@ -38,8 +38,13 @@ def _address_or_empty(value: str) -> str:
 
 
 def _not_empty_list(value: str) -> str:
-    if not AllowList.of(value).entries:
+    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+    if not entries:
         raise ValueError("names nobody: give addresses, domains, or * for everybody")
+    for entry in entries:
+        local, _, domain = entry.rpartition("@")
+        if entry != "*" and not normalise_address(f"{local or 'noen'}@{domain}"):
+            raise ValueError("has an entry that is neither an address, a domain nor *")
     return value
 
 
@@ -49,7 +54,7 @@ OptionalAddress = Annotated[str, AfterValidator(_address_or_empty)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 #: Six fields, seconds first. The host is the judge of the rest.
 Schedule = Annotated[str, Field(pattern=r"^\s*(\S+\s+){5}\S+\s*$")]
-QueueName = Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9]){2,50}$")]
+QueueName = Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9])+$", min_length=3, max_length=56)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -139,6 +144,22 @@ class Settings(BaseSettings):
         names = {part.partition("=")[0] for part in value.get_secret_value().split(";")}
         if not names & {"AccountName", "UseDevelopmentStorage", "SharedAccessSignature"}:
             raise ValueError("is not a connection string of a storage account")
+        return value
+
+    @field_validator("PURESERVICE_URL")
+    @classmethod
+    def _key_is_encrypted(cls, value: HttpUrl) -> HttpUrl:
+        if value.scheme != "https" and value.host not in _LOOPBACK:
+            raise ValueError("must be https: the key is never sent without encryption")
+        return value
+
+    @field_validator("STATUS_SOLVED")
+    @classmethod
+    def _statuses_differ(cls, value: str, info: ValidationInfo) -> str:
+        names = ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION")
+        given = [one for one in (*(info.data.get(name) for name in names), value) if one]
+        if len({one.casefold() for one in given}) < len(given):
+            raise ValueError("STATUS_READY, _RUNNING, _ATTENTION and _SOLVED must differ")
         return value
 
     @field_validator("LIST_COMPANY_RELATION")

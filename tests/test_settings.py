@@ -41,6 +41,11 @@ def test_whom_we_may_write_to_has_no_default(environment):
     ("changes", "named"),
     [
         ({"ONLY_SEND_TO": " , "}, "ONLY_SEND_TO"),
+        ({"ONLY_SEND_TO": "kari@example.org;ola@example.org"}, "ONLY_SEND_TO"),
+        ({"ONLY_SEND_TO": "*.example.org"}, "ONLY_SEND_TO"),
+        ({"STATUS_ATTENTION": "Utsending – klar"}, "STATUS_SOLVED"),
+        ({"PURESERVICE_URL": "http://fjordvik.example.org"}, "PURESERVICE_URL"),
+        ({"DELIVER_EMAIL_QUEUE": "a" * 57}, "DELIVER_EMAIL_QUEUE"),
         ({"INSTALLATION": "Har mellomrom"}, "INSTALLATION"),
         ({"AzureWebJobsStorage": "tull"}, "AzureWebJobsStorage"),
         ({"DISCOVER_SCHEDULE": "* * * * *"}, "DISCOVER_SCHEDULE"),

@@ -135,6 +135,15 @@ _NORWEGIAN = {
     "is not a connection string of a storage account": (
         "er ikke en tilkoblingsstreng til en lagringskonto."
     ),
+    "has an entry that is neither an address, a domain nor *": (
+        "har en oppføring som verken er en adresse, et domene eller *."
+    ),
+    "must be https: the key is never sent without encryption": (
+        "må begynne med https: nøkkelen sendes aldri uten kryptering."
+    ),
+    "STATUS_READY, _RUNNING, _ATTENTION and _SOLVED must differ": (
+        "de fire statusene STATUS_READY, _RUNNING, _ATTENTION og _SOLVED må være forskjellige."
+    ),
     "must be at least twice SMTP_TIMEOUT_SECONDS": "må være minst to ganger SMTP_TIMEOUT_SECONDS.",
     "must be set when LIST_USER_RELATION is not": (
         "må være satt når LIST_USER_RELATION ikke er det."

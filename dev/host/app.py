@@ -73,7 +73,10 @@ def load(folder: Path) -> func.FunctionApp:
     spec = importlib.util.spec_from_file_location("function_app", file)
     assert spec and spec.loader
     module = sys.modules["function_app"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise AppError(f"{file.name} cannot be imported. {error}") from error
     apps = {id(value): value for value in vars(module).values() if _is_app(value)}
     if len(apps) != 1:
         raise AppError(f"{file} must have one FunctionApp at its top level; it has {len(apps)}")

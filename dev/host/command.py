@@ -46,7 +46,8 @@ def main(argv: list[str]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     except (AppError, AzureError, OSError) as error:
-        logging.getLogger("dev.host").error("host.stopped %s", error)
+        log = logging.getLogger("dev.host")
+        log.error("host.stopped %s", error, exc_info=log.isEnabledFor(logging.DEBUG))
         return 1
     return 0
 

@@ -1,6 +1,7 @@
 """The storage account: one connection, and what must be in it before anything works."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,9 @@ from azure.storage.queue.aio import QueueServiceClient
 from shared.adapters.azure_blobs import AzureBlobs
 from shared.adapters.azure_queue import AzureQueue
 from shared.adapters.azure_table import RETRIES, AzureTable
+
+# At INFO it writes several lines for every request, ten of them for each mail.
+logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 class AzureStorage:

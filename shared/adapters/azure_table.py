@@ -30,6 +30,8 @@ RETRIES: dict[str, Any] = {
 }
 
 _CLASHES = {404, 409, 412}
+#: What we asked for is not possible, now or ever: a bug of ours, to be seen as one.
+_IMPOSSIBLE = {400, 413}
 
 
 class AzureTable:
@@ -135,6 +137,8 @@ def _storage_errors(what: str) -> Iterator[None]:
     except HttpResponseError as error:
         if error.status_code in _CLASHES:
             raise ClashError(f"{what}: {error.status_code}") from error
+        if error.status_code in _IMPOSSIBLE:
+            raise
         raise DoubtfulError(f"{what}: {error.status_code}") from error
     except AzureError as error:
         raise DoubtfulError(f"{what}: {type(error).__name__}") from error

@@ -435,7 +435,7 @@ class _Book:
 
 def _fingerprint(members: Iterable[Member]) -> str:
     seen = [(who.relation, str(who), who.address, who.disabled) for who in members]
-    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 
 def _paragraphs(text: str) -> str:

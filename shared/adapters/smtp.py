@@ -7,11 +7,12 @@ DATA begun    an answer decides; without one nobody knows, and a person must loo
 import asyncio
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
@@ -302,16 +303,26 @@ _SENDER_REFUSED = re.compile(
     re.IGNORECASE,
 )
 _LOGIN_WANTED = {530, 534, 535}
+#: Said of a recipient, meant of us: we may not send there from here. Nobody should pay for that.
+_WE_ARE_REFUSED = re.compile(
+    r"5\.7\.(54|501|57|60|64|708)\b|.*\brelay(ing)?\b", re.IGNORECASE | re.DOTALL
+)
+#: The day's or the tenant's quota is used up; it comes back by itself.
+_QUOTA = re.compile(r"5\.1\.90\b|5\.7\.23[0-9]\b|.*SubmissionQuota", re.IGNORECASE | re.DOTALL)
+QUOTA_WAIT = timedelta(hours=1)
 #: So early that it concerns everybody: the channel waits, and no recipient pays with an attempt.
 _NOBODYS_FAULT = {Stage.CONNECT, Stage.STARTTLS, Stage.EHLO, Stage.AUTH}
 
 
-def _meaning(stage: Stage, code: int, text: str) -> type[UtsendelseError]:
+def _meaning(stage: Stage, code: int, text: str) -> Callable[[str], UtsendelseError]:
     """What to do about an answer that is not the one we hoped for."""
     kind = code // 100
     if code == 421:
         return ThrottledError
-    if code in _LOGIN_WANTED or (kind == 5 and _SENDER_REFUSED.match(text)):
+    if kind == 5 and _QUOTA.match(text):
+        return partial(ThrottledError, retry_after=QUOTA_WAIT)
+    ours = _SENDER_REFUSED.match(text) or _WE_ARE_REFUSED.match(text)
+    if code in _LOGIN_WANTED or (kind == 5 and ours):
         return StoppedError
     match stage, kind:
         case Stage.MAIL, 4:

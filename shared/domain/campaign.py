@@ -75,9 +75,10 @@ class Edge:
 class Cursor:
     """How far the reading of the recipient lists has come.
 
-    `page` numbers the pages over all lists. Rows planned from page N carry N, so that a page that
-    was half written before a crash can be told from one that was finished. `edges` has one entry
-    per list begun. `tail` is the last relation read: where the next page has to join on.
+    `page` numbers the pages over all lists, and goes on counting when all is read anew. Rows
+    planned from page N carry N, so that a page that was half written before a crash can be told
+    from one that was finished, and this reading from an older one. `edges` has one entry per list
+    begun. `tail` is the last relation read: where the next page has to join on.
     """
 
     list_index: int = 0
@@ -86,6 +87,10 @@ class Cursor:
     memberships: int = 0
     edges: tuple[Edge, ...] = ()
     tail: int = 0
+
+    def anew(self) -> "Cursor":
+        """At the beginning, for another reading of the same lists."""
+        return Cursor(page=self.page + 1)
 
     def past(self, members: int, fingerprint: str, last: bool, tail: int = 0) -> "Cursor":
         """The cursor behind a page with that many members."""
@@ -166,7 +171,7 @@ class Campaign:
             found_at=now,
             message="",
             lists=(),
-            cursor=Cursor(),
+            cursor=self.cursor.anew(),
             starts_at=NEVER,
             steps=self.steps - {"announced"},
         )

@@ -7,6 +7,8 @@ from shared.domain.delivery import NEVER
 
 #: Only this much is ever on the queue, so that a pause or a changed rate acts within it.
 HORIZON = timedelta(minutes=2)
+#: Nobody takes slots this far ahead whose clock is right.
+_FAR = 10 * HORIZON
 #: Released, but never seen again this long after its slot: the item was lost; release anew.
 LOST_AFTER = timedelta(minutes=10)
 #: With no rate set, this many items on the queue are enough to keep every worker busy.
@@ -39,7 +41,7 @@ def room(state: ChannelState, now: datetime, per_minute: int, waiting: int) -> i
         return 0
     if per_minute == 0:
         return max(0, PORTION - waiting)
-    first = max(now, state.next_slot)
+    first = _next(state, now)
     gap = timedelta(minutes=1) / per_minute
     return max(0, -((first - now - HORIZON) // gap))
 
@@ -50,10 +52,15 @@ def take_slots(
     """The next `count` slots, evenly spaced, and the state that has given them away."""
     if per_minute == 0:
         return state, [now] * count
-    first = max(now, state.next_slot)
+    first = _next(state, now)
     gap = timedelta(minutes=1) / per_minute
     slots = [first + gap * n for n in range(count)]
     return replace(state, next_slot=first + gap * count), slots
+
+
+def _next(state: ChannelState, now: datetime) -> datetime:
+    """The next free slot. One far ahead was taken by a host whose clock was: it does not count."""
+    return max(now, state.next_slot) if state.next_slot <= now + _FAR else now
 
 
 def duration(deliveries: int, per_minute: int) -> timedelta | None:

@@ -57,6 +57,7 @@ class LeftOut:
     list_id: int
     member: Member
     reason: LeftOutReason
+    page: int = 0  #: which page of the reading it was found on
 
 
 _SPACES = re.compile(r"\s+")

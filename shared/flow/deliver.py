@@ -13,6 +13,7 @@ from shared.errors import (
     DuplicateError,
     PermanentError,
     StoppedError,
+    StorageError,
     ThrottledError,
     TransientError,
     UncertainError,
@@ -54,7 +55,12 @@ async def deliver(
         refused = Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST)
         await ledger.deliveries.settle(opened, refused, clock())
         return
-    message = await messages.of(item.campaign)
+    try:
+        message = await messages.of(item.campaign)
+    except StorageError as error:
+        log.warning("deliver.no_message_yet campaign_id=%s because=%s", item.campaign, error)
+        await ledger.deliveries.take_back(opened, clock() + timedelta(minutes=1))
+        return
     claimed = await ledger.deliveries.claim(opened, clock(), settings.lease)
     if claimed and claimed.claim:
         if clock() + channel.time_limit >= claimed.claim.until:

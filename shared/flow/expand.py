@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
 
-from shared.domain.campaign import Campaign, Cursor, Phase, RecipientList
+from shared.domain.campaign import Campaign, Phase, RecipientList
 from shared.domain.delivery import Delivery, delivery_id
 from shared.domain.helpdesk import MemberPage
 from shared.domain.recipient import (
@@ -52,15 +52,13 @@ async def expand(
 
 async def _begin(campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger) -> Campaign:
     if "planning" in campaign.steps:
-        # saved first, so that no host that has fallen behind discards what another has planned
-        campaign = await ledger.campaigns.save(campaign)
-        await ledger.deliveries.discard_plan(campaign.id)
+        await ledger.deliveries.discard_plan(campaign.id, before_page=campaign.cursor.page)
     lists = tuple(await helpdesk.lists(campaign.ticket_id))
     if not lists:
         raise BlockedError("no_lists")
     if all(one.deleted for one in lists):
         raise BlockedError("only_deleted_lists")
-    return await ledger.campaigns.save(campaign.did("planning", lists=lists, cursor=Cursor()))
+    return await ledger.campaigns.save(campaign.did("planning", lists=lists))
 
 
 async def _read_on(
@@ -133,7 +131,7 @@ def _sort(
                 )
                 continue
             recipient = LeftOutReason.DUPLICATE
-        left_out.append(LeftOut(list_.id, member, recipient))
+        left_out.append(LeftOut(list_.id, member, recipient, campaign.cursor.page))
     return planned, left_out
 
 
@@ -151,7 +149,7 @@ async def _changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
 
 async def _again(campaign: Campaign, ledger: Ledger, why: str) -> Campaign:
     log.warning("expand.again campaign_id=%s because=%s", campaign.id, why)
-    return await ledger.campaigns.save(replace(campaign, lists=(), cursor=Cursor()))
+    return await ledger.campaigns.save(replace(campaign, lists=(), cursor=campaign.cursor.anew()))
 
 
 async def _approve(campaign: Campaign, ledger: Ledger) -> Campaign:

@@ -6,6 +6,7 @@ for first, or is the same when written twice.
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shared.domain.campaign import Campaign, Phase
@@ -39,7 +40,11 @@ async def report(
     """The campaign as *done*, its ticket solved with the account of everybody on it."""
     campaigns = ledger.campaigns
     if "listed" not in campaign.steps:
-        await _attach_lists(campaign, ledger, helpdesk)
+        try:
+            await _attach_lists(campaign, ledger, helpdesk)
+        except PermanentError as error:  # e.g. too large; the report says so
+            log.warning("report.no_list campaign_id=%s because=%s", campaign.id, error)
+            campaign = campaign.did("no_list")
         campaign = await campaigns.save(campaign.did("listed"))
     if "archived" not in campaign.steps:
         try:
@@ -49,7 +54,13 @@ async def report(
             campaign = campaign.did("no_copy")
         campaign = await campaigns.save(campaign.did("archived"))
     if "solved" not in campaign.steps:
-        await _solve(campaign, ledger, helpdesk, settings)
+        html = await _account(campaign, ledger, settings)
+        try:
+            await _solve(campaign, html, helpdesk)
+        except PermanentError as error:  # e.g. a field that must be filled in, or no ticket at all
+            log.error("report.not_solved campaign_id=%s because=%s", campaign.id, error)
+            with suppress(PermanentError):
+                await post_once(helpdesk, campaign.ticket_id, _name(campaign), html)
         campaign = await campaigns.save(campaign.did("solved"))
     kind, _, id_ = campaign.message.partition(":")
     if kind == "email":
@@ -87,25 +98,30 @@ def _run(campaign: Campaign) -> str:
     return campaign.id if campaign.round == 1 else f"{campaign.id}-runde{campaign.round}"
 
 
-async def _solve(
-    campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk, settings: Settings
-) -> None:
-    """Our account as the ticket's solution; in a note, when an agent has written one meanwhile."""
-    tally = await _tally(campaign, ledger)
-    html = render(
+async def _account(campaign: Campaign, ledger: Ledger, settings: Settings) -> str:
+    return render(
         "report.html",
         campaign=campaign,
-        tally=tally,
+        tally=await _tally(campaign, ledger),
+        has_list="no_list" not in campaign.steps,
         has_copy="no_copy" not in campaign.steps,
         test_list=not settings.allowed.everybody,
     )
-    name = f"{campaign.run}/rapport-{campaign.round}"
+
+
+def _name(campaign: Campaign) -> str:
+    return f"{campaign.run}/rapport-{campaign.round}"
+
+
+async def _solve(campaign: Campaign, html: str, helpdesk: Helpdesk) -> None:
+    """Our account as the ticket's solution; in a note, when an agent has written one meanwhile."""
+    ours = reference(_name(campaign))
     solution = None
     ticket = await helpdesk.ticket(campaign.ticket_id)
     if not ticket.solution.strip():
-        solution = f"{html}\n<p><small>{reference(name)}</small></p>"
-    elif reference(name) not in ticket.solution:
-        await post_once(helpdesk, ticket.id, name, html)
+        solution = f"{html}\n<p><small>{ours}</small></p>"
+    elif ours not in ticket.solution:
+        await post_once(helpdesk, ticket.id, _name(campaign), html)
     status = campaign.solved_status
     await helpdesk.change_ticket(ticket.id, status_id=status, silent=True, solution=solution)
 

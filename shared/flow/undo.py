@@ -28,7 +28,7 @@ async def undo(campaign: Campaign, *, by_status: bool, helpdesk: Helpdesk, ledge
             f"{campaign.run}/angret-{campaign.times_blocked + 1}",
             render("undone.html", by_status=by_status),
         )
-    await ledger.deliveries.discard_plan(campaign.id)
+    await ledger.deliveries.discard_plan(campaign.id, before_page=campaign.cursor.page + 1)
     message = "" if by_status else campaign.message
     await ledger.campaigns.save(campaign.to(Phase.CANCELLED, message=message))
     log.info("discover.undone campaign_id=%s", campaign.id)

@@ -28,8 +28,8 @@ REASON = {
     Reason.NONE: "",
     Reason.REFUSED: "E-postserveren avviste mottakeren",
     Reason.INTERRUPTED: "Sendingen ble avbrutt underveis",
-    Reason.NO_ANSWER: "E-postserveren svarte ikke",
-    Reason.GAVE_UP: "E-postserveren tok ikke imot, selv etter flere forsøk",
+    Reason.NO_ANSWER: "Forbindelsen ble brutt før svaret kom",
+    Reason.GAVE_UP: "Lot seg ikke sende, selv etter flere forsøk",
     Reason.TECHNICAL: "Teknisk feil hos oss",
     Reason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
 }

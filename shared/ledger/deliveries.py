@@ -11,6 +11,7 @@ follows the answer, not the size of the campaign, and there is no counter to fig
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -93,12 +94,26 @@ class Deliveries:
             counts.append(sum([1 async for _ in self._range(campaign, prefix, columns=["reason"])]))
         return counts[0], counts[1]
 
-    async def discard_plan(self, campaign: str) -> None:
-        """Forget a reading that has to be made again. Nothing may have been released yet."""
-        for prefix in ("o:", "d:", "s:"):
-            keys = [row.key async for row in self._range(campaign, prefix, columns=["page"])]
-            for some in _portions(keys, _TRANSACTION):
-                await self._table.write(campaign, *(Delete(key, None) for key in some))
+    async def discard_plan(self, campaign: str, before_page: int) -> None:
+        """Forget what was planned from earlier pages. Nothing may have been released yet.
+
+        Only rows that are still as they were found go, so that a host that has fallen behind
+        deletes nothing that another has planned meanwhile.
+        """
+        older = [Where("page", "lt", before_page)]
+        planned = self._range(campaign, "d:", where=older, columns=["page"])
+        await self._discard(campaign, [row async for row in planned], also="o:")
+        left_out = self._range(campaign, "s:", where=older, columns=["page"])
+        await self._discard(campaign, [row async for row in left_out])
+
+    async def _discard(self, campaign: str, rows: Sequence[Row], also: str = "") -> None:
+        for some in _portions(rows, _TRANSACTION // 2):
+            try:
+                await self._table.write(campaign, *(w for row in some for w in _gone(row, also)))
+            except ClashError:
+                for row in some:
+                    with suppress(ClashError):  # it is gone already, or somebody's anew
+                        await self._table.write(campaign, *_gone(row, also))
 
     # --- releasing ---
 
@@ -403,3 +418,11 @@ _Item = TypeVar("_Item")
 
 def _portions(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
     return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def _gone(row: Row, also: str) -> list[Write]:
+    """The row deleted, if it is still as it was read, and with it its companion of that prefix."""
+    gone: list[Write] = [Delete(row.key, row.version)]
+    if also:
+        gone.append(Delete(also + row.key.partition(":")[2], None))
+    return gone

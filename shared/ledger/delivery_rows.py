@@ -104,6 +104,7 @@ def left_out_row(left_out: LeftOut) -> Put:
             "name": member.name,
             "address": member.address or "",
             "reason": left_out.reason,
+            "page": left_out.page,
         },
     )
 
@@ -174,4 +175,5 @@ def read_left_out(row: Row) -> LeftOut:
             relation=int(relation),
         ),
         LeftOutReason(str(row.values["reason"])),
+        int(row.values["page"]),
     )

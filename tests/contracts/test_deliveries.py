@@ -88,9 +88,19 @@ async def test_ids_of_finished_pages_only(ledger):
 async def test_a_discarded_plan_leaves_nothing(ledger):
     left_out = LeftOut(1, Member(MemberKind.USER, 3, "X", relation=1), LeftOutReason.DISABLED)
     await ledger.plan(C, [planned(n) for n in range(110)], [left_out])
-    await ledger.discard_plan(C)
+    await ledger.discard_plan(C, before_page=1)
     assert await ledger.count(C) == (0, 0)
     assert not await ledger.any_open(C)
+
+
+async def test_a_later_reading_is_not_discarded_by_one_who_has_fallen_behind(ledger):
+    older = [planned(n, page=0) for n in range(3)]
+    await ledger.plan(C, older, [])
+    await ledger.discard_plan(C, before_page=1)
+    await ledger.plan(C, [planned(n, page=1) for n in range(3)], [])
+    await ledger.discard_plan(C, before_page=1)
+    assert await ledger.count(C) == (3, 0)
+    assert len(await ledger.due(C, NOW, 10)) == 3
 
 
 # --- releasing ---

@@ -119,7 +119,7 @@ async def test_all_sent(house):
                 "Ikke sendt eller usikkert Mottaker",
                 "Usikkert betyr at",
                 "E-postserveren avviste mottakeren",
-                "E-postserveren svarte ikke",
+                "Forbindelsen ble brutt før svaret kom",
             ],
             ["smtp:"],
         ),
@@ -406,3 +406,39 @@ async def test_each_step_that_is_taken_again_leaves_one_of_everything(
     assert house.status(number) == "Løst"
     mail = house.world.get("email", int(campaign.message.removeprefix("email:")))
     assert mail["status"] == 4
+
+
+# --- a helpdesk that says no ---
+
+
+async def test_a_ticket_that_cannot_be_solved_has_its_report_in_a_note_once(house):
+    number = house.seed(recipients=2, tricky=False)
+    await house.discover()
+    await house.deliver_all()
+    house.trouble("status", method="PATCH", path="/ticket", times=100, status=400)
+    await house.run(3)
+    assert (await house.campaign(number)).phase is Phase.DONE
+    assert sum("Masseutsendelsen er ferdig" in note for note in house.notes(number)) == 1
+
+
+async def test_a_list_that_is_refused_is_mentioned_and_keeps_no_report_back(house):
+    number = house.seed(recipients=2, tricky=False)
+    await house.discover()
+    await house.deliver_all()
+    house.trouble("status", method="POST", path="/attachment", times=100, status=413)
+    await house.run(3)
+    assert (await house.campaign(number)).phase is Phase.DONE
+    assert (
+        "Regnearket over alle mottakere lot seg ikke legge ved" in house.ticket(number)["solution"]
+    )
+
+
+async def test_a_name_that_is_changed_while_mails_are_sent_stops_no_report(house):
+    number = house.seed(recipients=2, tricky=False)
+    await house.discover()
+    await house.deliver_all()
+    [kind] = [row for row in house.world.all("assettype") if row["name"] == "Mottakerliste"]
+    house.world.change("assettype", kind["id"], {"name": "Adresseliste"})
+    house.clock.tick(minutes=30)
+    await house.account()
+    assert house.status(number) == "Løst"

@@ -15,7 +15,7 @@ def house(make_house):
 async def test_another_status_in_the_undo_window_stops_everything_and_says_so(house, status):
     number = house.seed(recipients=4)
     await house.minute()
-    assert "Angrer du" in house.notes(number)[-1]
+    assert "Hvis du angrer" in house.notes(number)[-1]
     house.set_status(number, status)
     await house.run(6)
     assert not house.channel.sent
@@ -50,7 +50,7 @@ async def test_without_statuses_of_ours_solving_the_ticket_is_the_way_to_regret(
     )
     number = house.seed(recipients=2, tricky=False, status=None)
     await house.minute()
-    assert "løser du saken" in house.notes(number)[-1]
+    assert "løse saken" in house.notes(number)[-1]
     house.set_status(number, "Venter - sluttbruker")
     await house.minute()
     assert (await house.campaign(number)).phase is Phase.APPROVED
