@@ -173,5 +173,5 @@ def recipients(settings: Settings) -> Finding:
         )
     return ok(
         f"ONLY_SEND_TO: bare disse kan få e-post: {', '.join(sorted(settings.allowed.entries))}.",
-        "Sett ONLY_SEND_TO til * den dagen alle på listene skal få.",
+        "Sett ONLY_SEND_TO til * den dagen alle på listene skal få e-post.",
     )

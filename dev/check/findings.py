@@ -55,7 +55,7 @@ def summary(marks: Counter[Mark]) -> str:
         words[Mark.WARNING] = "advarsler"
     counts = ", ".join(f"{marks[mark]} {words[mark]}" for mark in Mark if marks[mark])
     if marks[Mark.MISSING]:
-        return f"Ikke helt i mål: {counts}. Rett det som mangler, og kjør på nytt."
+        return f"Oppsettet er ikke komplett: {counts}. Rett det som mangler, og kjør på nytt."
     return f"Oppsettet er komplett: {counts}."
 
 

@@ -77,7 +77,7 @@ class _MailServer(SmtpChannel):
                 async with asyncio.timeout(_SECONDS):
                     await smtp.mail(envelope, options=options, encoding="utf-8")
                     await smtp.rset()
-                finding = ok(f"E-postserveren har ikke noe imot avsenderen {envelope}.")
+                finding = ok(f"E-postserveren godtar avsenderen {envelope}.")
             except (SMTPException, OSError) as error:
                 finding = _refused(envelope, error)
             yield finding

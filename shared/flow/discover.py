@@ -184,12 +184,7 @@ class _Look:
         except PermanentError:
             ticket = None
         if ticket is None or "regretted" in campaign.steps or self._regretted(ticket, listed):
-            await undo(
-                campaign,
-                by_status=self.names.ready is not None,
-                helpdesk=self.helpdesk,
-                ledger=self.ledger,
-            )
+            await self._undo(campaign)
         elif due:
             return await go(
                 campaign, ticket, campaigns=self.ledger.campaigns, settings=self.settings
@@ -258,10 +253,17 @@ class _Look:
 
     async def _withdraw(self, campaign: Campaign) -> None:
         """Call it off if nothing has been sent. It carried no message: a later go begins afresh."""
+        if campaign.phase is Phase.APPROVED and campaign.starts_at != NEVER:
+            await self._undo(campaign)  # the start note may stand
+            return
         blocked = campaign.phase is Phase.BLOCKED
         if (campaign.blocked_from if blocked else campaign.phase) in BEFORE_SENDING:
             await self.ledger.campaigns.save(campaign.to(Phase.CANCELLED, message=""))
             log.info("discover.withdrawn campaign_id=%s", campaign.id)
+
+    async def _undo(self, campaign: Campaign) -> None:
+        by_status = self.names.ready is not None
+        await undo(campaign, by_status=by_status, helpdesk=self.helpdesk, ledger=self.ledger)
 
     async def _ask_again(self, campaign: Campaign, ticket: Ticket) -> Campaign | None:
         """The blocked campaign on its way again, when somebody has acted on what we wrote."""

@@ -1,6 +1,7 @@
 """Freeze: which message is sent, and what it says, is fixed when the campaign starts."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ from shared.ports import Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: A picture that recipients can see. Those kept in the helpdesk do not come along.
+_PICTURE = re.compile(r'<img[^>]+src="https?:', re.IGNORECASE)
 
 #: A message waits in the helpdesk's outbox before it fails; one just written may yet turn up.
 _OUTBOX = timedelta(minutes=5)
@@ -56,7 +60,7 @@ async def freeze(
     html = clean_html(chosen.html)
     tag = settings.TICKET_TAG
     subject = clean_subject(chosen.subject, tag) or clean_subject(ticket.subject, tag)
-    if not subject or not (one_line(plain_text(html)) or "<img" in html):
+    if not subject or not (one_line(plain_text(html)) or _PICTURE.search(html)):
         raise BlockedError("empty_message")
     message = Message(
         subject=subject,

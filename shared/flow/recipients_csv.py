@@ -19,7 +19,7 @@ _HEADINGS = (
     "Tidspunkt",
     "Forsøk",
     "Type",
-    "Liste",
+    "Utelatt fra liste",
     "Svar fra e-postserveren",
     "Forsendelse",
 )

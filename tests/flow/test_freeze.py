@@ -307,3 +307,9 @@ async def test_a_ticket_of_no_team_and_no_zone_has_the_default_sender(make_house
     nobody = {"assignedTeamId": None, "assignedDepartmentId": None}
     house.world.change("ticket", house.ticket(number)["id"], nobody, by=None)
     assert (await sent(house)).sender.address == "ikke-svar@example.org"
+
+
+async def test_a_message_of_nothing_but_a_picture_that_cannot_come_along_blocks(house):
+    number = asked_for(house, '<img src="cid:plakat@fjordvik.example.no" alt="">')
+    await house.run(2)
+    assert (await house.campaign(number)).problem == "empty_message"

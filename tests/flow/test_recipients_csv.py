@@ -21,7 +21,7 @@ HEADINGS = [
     "Tidspunkt",
     "Forsøk",
     "Type",
-    "Liste",
+    "Utelatt fra liste",
     "Svar fra e-postserveren",
     "Forsendelse",
 ]

@@ -125,6 +125,18 @@ async def test_a_ticket_that_is_missing_from_one_list_is_not_regretted(house):
     assert house.channel.addresses == house.expected(number)["mails"]
 
 
+async def test_a_go_taken_back_while_it_is_announced_is_answered_too(house):
+    number = house.seed(recipients=2, tricky=False)
+    path = f"/ticket/{house.ticket(number)['id']}"
+    house.trouble("status", method="PATCH", path=path, times=1, skip=1)  # the mark, then the status
+    await house.minute()
+    assert "Hvis du angrer" in house.notes(number)[-1]
+    house.set_status(number, "Under arbeid")
+    await house.run(6)
+    assert not house.channel.sent
+    assert "Ingen har fått noe" in house.notes(number)[-1]
+
+
 async def test_an_undo_that_is_interrupted_is_told_in_the_end(house):
     number = house.seed(recipients=2, tricky=False)
     await house.minute()
