@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dev.host import Host, Options
-from dev.host.app import load
+from dev.host.app import index, load
 from dev.playground import Playground, temporary
 from dev.seed import seed
 from dev.setup import ROOT
@@ -28,8 +28,6 @@ from shared.bootstrap import Services, bootstrap
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Outcome, Status
 from shared.domain.recipient import Recipient
-from shared.flow.account import account
-from shared.flow.discover import discover
 from shared.ledger.delivery_rows import attempt_row, delivery_columns
 from shared.ports import Insert
 
@@ -145,11 +143,11 @@ def storage_requests(recipients: int, batch: int) -> float:
 
 async def _count_storage(playground: Playground, batch: int) -> Requests:
     requests = Requests()
-    async with _app_in_process(playground, batch, requests) as (services, idle):
-        await _discover(services)
-        while await services.ledger.campaigns.active():
+    async with _app_in_process(playground, requests) as app, _host(app, batch) as idle:
+        await app.discover()
+        while await app.services.ledger.campaigns.active():
             await idle()
-            await _account(services)
+            await app.account()
     return requests
 
 
@@ -180,27 +178,25 @@ async def _count_calls(playground: Playground) -> tuple[int, int]:
     def so_far() -> int:
         return int(playground.sim("GET", "state")["callsTotal"])
 
-    async with _app_in_process(playground, 16, Requests()) as (services, idle):
+    async with _app_in_process(playground, Requests()) as app, _host(app, 16) as idle:
         before = so_far()
-        await _discover(services)
+        await app.discover()
         started = so_far()
-        await _discover(services)
+        await app.discover()
         each_minute = so_far() - started
-        while await services.ledger.campaigns.active():
+        while await app.services.ledger.campaigns.active():
             await idle()
-            await _account(services)
+            await app.account()
         return so_far() - before - each_minute, each_minute
 
 
 async def _measure_account(playground: Playground, settled: int) -> int:
     requests = Requests()
-    services = bootstrap(playground.read_settings(), storage_transport=CountingTransport(requests))
-    await services.storage.prepare()
-    await _put_settled(services, settled)
-    before = requests.count
-    await _account(services)
-    await services.close()
-    return requests.count - before
+    async with _app_in_process(playground, requests) as app:
+        await _put_settled(app.services, settled)
+        before = requests.count
+        await app.account()
+        return requests.count - before
 
 
 def account_requests(settled: int) -> int:
@@ -256,65 +252,66 @@ def _playground() -> AbstractContextManager[Playground]:
     return temporary(DISCOVER_SCHEDULE=_NEVER, ACCOUNT_SCHEDULE=_NEVER)
 
 
+@dataclass(frozen=True, slots=True)
+class _App:
+    """The real app in this process, on services whose requests to storage are counted."""
+
+    playground: Playground
+    requests: Requests
+    triggers: FunctionApp
+    services: Services
+
+    async def discover(self) -> None:
+        await self._call("discover_campaigns")
+
+    async def account(self) -> None:
+        await self._call("account")
+
+    async def _call(self, name: str) -> None:
+        """What the host does when the timer comes."""
+        listed = index(self.triggers, self.playground.settings)
+        [function] = [function for function in listed if function.name == name]
+        await function.call(None)
+
+
 @asynccontextmanager
-async def _app_in_process(
-    playground: Playground, batch: int, requests: Requests
-) -> AsyncIterator[tuple[Services, Callable[[], Awaitable[None]]]]:
-    """The real triggers in this process, and a way to wait until the queue is empty."""
-    triggers, app = _import_app(playground)
-    replaced = app.services
+async def _app_in_process(playground: Playground, requests: Requests) -> AsyncIterator[_App]:
+    before = dict(os.environ)
+    os.environ.update(playground.settings)
+    try:
+        triggers, module = load(ROOT), sys.modules["function_app"]
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    replaced = module.services
     services = bootstrap(playground.read_settings(), storage_transport=CountingTransport(requests))
-    unseen = bootstrap(playground.read_settings())  # looks at the queue without being counted
-    app.services = services
+    module.services = services  # type: ignore[attr-defined]
+    await services.storage.prepare()
+    try:
+        yield _App(playground, requests, triggers, services)
+    finally:
+        for made in (services, replaced):
+            await made.close()
+
+
+@asynccontextmanager
+async def _host(app: _App, batch: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """A host that serves the app's queue, and a way to wait until that is empty."""
+    unseen = bootstrap(app.playground.read_settings())  # looks without being counted
     queues = {"batchSize": batch, "newBatchThreshold": 0, "maxPollingInterval": "00:00:00.2"}
     host = Host(
-        triggers,
+        app.triggers,
         host_json={"extensions": {"queues": queues}},
-        settings=playground.settings,
-        options=Options(policies=[CountingPolicy(requests)]),
+        settings=app.playground.settings,
+        options=Options(policies=[CountingPolicy(app.requests)]),
     )
 
     async def empty() -> bool:
         return not host.running and await unseen.email.queue.length() == 0
 
-    await services.storage.prepare()
     async with host:
-        yield services, lambda: host.run_until(empty, 300)
-    for made in (services, unseen, replaced):
-        await made.close()
-
-
-def _import_app(playground: Playground) -> tuple[FunctionApp, Any]:
-    """The app, imported with the playground's settings in the environment, and its module."""
-    before = dict(os.environ)
-    os.environ.update(playground.settings)
-    try:
-        return load(ROOT), sys.modules["function_app"]
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-async def _discover(services: Services) -> None:
-    await discover(
-        helpdesk=services.helpdesk,
-        ledger=services.ledger,
-        files=services.files,
-        lane=services.email,
-        settings=services.settings,
-        clock=services.clock,
-    )
-
-
-async def _account(services: Services) -> None:
-    await account(
-        services.email,
-        ledger=services.ledger,
-        helpdesk=services.helpdesk,
-        messages=services.messages,
-        settings=services.settings,
-        clock=services.clock,
-    )
+        yield lambda: host.run_until(empty, 300)
+    await unseen.close()
 
 
 def _check(delivered: int, recipients: int) -> None:
