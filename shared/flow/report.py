@@ -79,7 +79,7 @@ async def _attach_lists(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) 
     number = 0
     async for data in parts:
         number += 1
-        name = f"mottakere-{_run(campaign)}{f'-del{number}' if number > 1 else ''}.csv"
+        name = f"mottakere-{_edition(campaign)}{f'-del{number}' if number > 1 else ''}.csv"
         if name not in present:
             await helpdesk.attach(campaign.ticket_id, name, "text/csv", data)
 
@@ -88,12 +88,12 @@ async def _attach_message(
     campaign: Campaign, channel: Channel, helpdesk: Helpdesk, messages: Messages
 ) -> None:
     archived = await channel.archive(campaign.id, await messages.of(campaign.id))
-    name = f"melding-{_run(campaign)}{archived.suffix}"
+    name = f"melding-{_edition(campaign)}{archived.suffix}"
     if name not in {file.name for file in await helpdesk.attachments(campaign.ticket_id)}:
         await helpdesk.attach(campaign.ticket_id, name, archived.content_type, archived.data)
 
 
-def _run(campaign: Campaign) -> str:
+def _edition(campaign: Campaign) -> str:
     """The campaign's number; a later round's files do not take the place of an earlier one's."""
     return campaign.id if campaign.round == 1 else f"{campaign.id}-runde{campaign.round}"
 
