@@ -173,7 +173,7 @@ class Campaign:
             lists=(),
             cursor=self.cursor.anew(),
             starts_at=NEVER,
-            steps=self.steps - {"announced"},
+            steps=self.steps - {"announced", "regretted"},
         )
 
     def did(self, step: str, **changes: object) -> "Campaign":

@@ -119,7 +119,10 @@ class _Look:
             raise
         except (BlockedError, PermanentError, TransientError, UncertainError) as error:
             passing = isinstance(error, TransientError | UncertainError)
-            if passing and self.clock() < campaign.found_at + STUCK_AFTER:
+            waiting_since = max(
+                campaign.found_at, campaign.starts_at
+            )  # the undo window is no trouble
+            if passing and self.clock() < waiting_since + STUCK_AFTER:
                 raise
             await block(
                 campaign.id,

@@ -171,3 +171,27 @@ async def test_what_cannot_be_read_for_an_hour_is_blocked_instead_of_tried_for_e
     house.set_status(number, "Utsending – klar")
     await house.run(8)
     assert house.channel.addresses == house.expected(number)["mails"]
+
+
+async def test_a_long_undo_window_does_not_count_as_trouble(make_house):
+    house = make_house(UNDO_SECONDS="7200")
+    number = house.seed(recipients=2, tricky=False)
+    await house.run(119)
+    path = f"/ticket/{house.ticket(number)['id']}"
+    house.trouble("status", method="GET", path=path, times=3)  # just when it is about to go
+    await house.run(6)
+    assert house.channel.addresses == house.expected(number)["mails"]
+
+
+async def test_an_undo_that_could_not_be_told_for_an_hour_is_over_when_it_is_asked_for_anew(house):
+    number = house.seed(recipients=2, tricky=False)
+    await house.minute()
+    house.set_status(number, "Under arbeid")
+    house.trouble("status", method="GET", path="/communication", times=10_000)
+    await house.run(75)
+    house.simulator.traffic.faults.clear()
+    await house.run(2)
+    assert not house.channel.sent
+    house.set_status(number, "Utsending – klar")
+    await house.run(8)
+    assert house.channel.addresses == house.expected(number)["mails"]
