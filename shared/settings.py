@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.message import Sender
-from shared.domain.recipient import AllowList, normalise_address
+from shared.domain.recipient import AllowList, address_key, normalise_address
 from shared.errors import SetupError
 
 
@@ -73,6 +73,22 @@ class SenderSettings(BaseModel):
     envelope_from: OptionalAddress = ""
 
 
+class CompanyFilter(BaseModel):
+    """An entry of LIST_RULES that says more than a category: a filter in Pureservice's words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    filter: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+
+
+#: The codes of the Norwegian register of companies, and what the category is usually called.
+_ORGANISATION_FORMS: dict[str, str | CompanyFilter] = {
+    "KOMM": "Kommune",
+    "FYLK": "Fylkeskommune",
+    "STAT": "Statlig virksomhet",
+}
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", case_sensitive=True, hide_input_in_errors=True
@@ -84,10 +100,12 @@ class Settings(BaseSettings):
 
     # Azure
     AzureWebJobsStorage: SecretStr
-    # (the host reads these three by itself, from the bindings, and knows no default of ours)
+    # (the host reads these five by itself, from the bindings, and knows no default of ours)
     DISCOVER_SCHEDULE: Schedule
     ACCOUNT_SCHEDULE: Schedule
+    LISTS_SCHEDULE: Schedule
     DELIVER_EMAIL_QUEUE: QueueName
+    DELIVER_TICKET_QUEUE: QueueName
 
     # Pureservice
     PURESERVICE_URL: HttpUrl
@@ -96,9 +114,11 @@ class Settings(BaseSettings):
     PURESERVICE_AUTH: Literal["key", "bearer"] = "key"
     PURESERVICE_TIMEOUT_SECONDS: PositiveInt = 30
     PURESERVICE_API_USER_ID: NotNegative = 0
+    PURESERVICE_RATE: Annotated[int, Field(ge=0, le=10_000)] = 60
 
     # What starts a campaign
     EMAIL_CAMPAIGN_USER: Address = "masseutsendelse-ikke-svar@utsendelse.local"
+    TICKET_CAMPAIGN_USER: OptionalAddress = "masseutsendelse-med-svar@utsendelse.local"
     MESSAGE_TRIGGER: Literal["communication", "failed_email"] = "communication"
     MESSAGE_TYPE_NAME: str = "Til utsending"
     MESSAGE_TYPE_FIELD: Literal["customtype.name", "typeName"] = "customtype.name"
@@ -106,6 +126,7 @@ class Settings(BaseSettings):
     STATUS_RUNNING: str = "Utsending – pågår"
     STATUS_ATTENTION: str = "Utsending – må sjekkes"
     STATUS_SOLVED: str = Field("Løst", min_length=1)
+    STATUS_REVIEW: str = "Utsending – til kontroll"
     QUIET_PERIOD_MINUTES: NotNegative = 10
     UNDO_SECONDS: NotNegative = 180
     CAMPAIGN_MARK_FIELD: str = Field("customerReference", pattern=r"^(customerReference|cf_[1-9])$")
@@ -116,6 +137,14 @@ class Settings(BaseSettings):
     LIST_TICKET_RELATION: str = Field("Gir mottakere til", min_length=1)
     LIST_USER_RELATION: str = "Inneholder bruker"
     LIST_COMPANY_RELATION: str = "Inneholder firma"
+
+    # Lists kept in step with the companies
+    LISTS: Literal["off", "preview", "update"] = "off"
+    COMPANY_CATEGORY_FIELD: Annotated[str, Field(pattern=r"^(cf_[1-9])?$")] = ""
+    LIST_RULES: Annotated[dict[str, str | CompanyFilter], NoDecode] = Field(
+        default_factory=lambda: dict(_ORGANISATION_FORMS)
+    )
+    LISTS_REMOVE_AT_MOST: Annotated[int, Field(ge=0, le=100)] = 20
 
     # E-mail
     SMTP_HOST: str = Field(min_length=1)
@@ -131,6 +160,17 @@ class Settings(BaseSettings):
     SENDERS: Annotated[dict[str, SenderSettings], NoDecode] = Field(default_factory=dict)
     MAIL_MAX_MEGABYTES: PositiveInt = 20
     EMAIL_RATE: Annotated[int, Field(ge=0, le=10_000)] = 30
+
+    # One ticket per recipient
+    TICKET_STATUS: str = Field("Venter - sluttbruker", min_length=1)
+    TICKET_VISIBILITY: Literal["silent", "hidden"] = "silent"
+    TICKET_KEEP_AGENT: bool = False
+    TICKET_RELATION: str = ""
+    TICKET_FILES: Literal["copy", "upload"] = "copy"
+    TICKET_MESSAGE_VIA: Literal["pureservice", "email"] = "pureservice"
+    TICKET_REPLY_TO: OptionalAddress = ""
+    TICKET_CHECK_SECONDS: PositiveInt = 120
+    TICKET_WAIT_MINUTES: PositiveInt = 60
 
     # The ledger
     LEASE_SECONDS: PositiveInt = 300
@@ -153,13 +193,20 @@ class Settings(BaseSettings):
             raise ValueError("must be https: the key is never sent without encryption")
         return value
 
-    @field_validator("STATUS_SOLVED")
+    @field_validator("TICKET_CAMPAIGN_USER")
+    @classmethod
+    def _users_differ(cls, value: str, info: ValidationInfo) -> str:
+        if value and address_key(value) == address_key(info.data.get("EMAIL_CAMPAIGN_USER", "")):
+            raise ValueError("must be another address than EMAIL_CAMPAIGN_USER")
+        return value
+
+    @field_validator("STATUS_REVIEW")
     @classmethod
     def _statuses_differ(cls, value: str, info: ValidationInfo) -> str:
-        names = ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION")
+        names = ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION", "STATUS_SOLVED")
         given = [one for one in (*(info.data.get(name) for name in names), value) if one]
         if len({one.casefold() for one in given}) < len(given):
-            raise ValueError("STATUS_READY, _RUNNING, _ATTENTION and _SOLVED must differ")
+            raise ValueError("STATUS_READY, _RUNNING, _ATTENTION, _SOLVED and _REVIEW must differ")
         return value
 
     @field_validator("LIST_COMPANY_RELATION")
@@ -177,7 +224,7 @@ class Settings(BaseSettings):
             raise ValueError("a password is never sent without encryption; see SMTP_TLS")
         return value
 
-    @field_validator("SENDERS", mode="before")
+    @field_validator("SENDERS", "LIST_RULES", mode="before")
     @classmethod
     def _is_json(cls, value: object) -> object:
         try:
@@ -193,11 +240,32 @@ class Settings(BaseSettings):
                 raise ValueError(f"{key!r} must begin with zone: or team:")
         return value
 
+    @field_validator("LIST_RULES")
+    @classmethod
+    def _category_is_somewhere(
+        cls, value: dict[str, str | CompanyFilter], info: ValidationInfo
+    ) -> dict[str, str | CompanyFilter]:
+        if "" in value.values():
+            raise ValueError("has a rule that says nothing")
+        by_category = any(isinstance(rule, str) for rule in value.values())
+        on = info.data.get("LISTS", "off") != "off"
+        if on and by_category and not info.data.get("COMPANY_CATEGORY_FIELD"):
+            raise ValueError("has categories, so COMPANY_CATEGORY_FIELD must be set")
+        return value
+
+    @field_validator("TICKET_REPLY_TO")
+    @classmethod
+    def _answers_find_their_ticket(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("TICKET_MESSAGE_VIA") == "email":
+            raise ValueError("must be the mailbox that Pureservice reads: see TICKET_MESSAGE_VIA")
+        return value
+
     @field_validator("LEASE_SECONDS")
     @classmethod
     def _outlives_a_send(cls, value: int, info: ValidationInfo) -> int:
-        if value < 2 * info.data.get("SMTP_TIMEOUT_SECONDS", 0):
-            raise ValueError("must be at least twice SMTP_TIMEOUT_SECONDS")
+        for patience, times in (("SMTP_TIMEOUT_SECONDS", 2), ("PURESERVICE_TIMEOUT_SECONDS", 4)):
+            if value < times * info.data.get(patience, 0):
+                raise ValueError(f"must be at least {times} times {patience}")
         return value
 
     @property
