@@ -7,6 +7,16 @@
 
 It is as strict as what is known of the real one, and what is not known is a switch. See
 ``python -m dev.pureservice --help`` to serve it, and ``/_sim/state`` to look inside.
+
+A mail's fate is in the address, so that anyone can try the unhappy path. The local part has it, as
+in ``kari+bounce@example.no``:
+
+    +bounce     the mail fails (status 5, with a reason), as all mail to ``.local`` does
+    +stuck      the mail stays in the outbox (status 1)
+    +lost       the message is in the log of the ticket and never becomes a mail
+
+One call can go wrong: ``{"kind": "drop_after_write", "method": "POST", "path": "/ticket", "skip":
+2}`` to ``/_sim/faults`` carries out the third new ticket and loses the answer. See ``Fault``.
 """
 
 from collections.abc import Callable

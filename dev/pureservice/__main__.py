@@ -4,8 +4,10 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import uvicorn
+from pydantic.fields import FieldInfo
 
 from . import (
     DEFAULT_KEY,
@@ -73,9 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m dev pureservice",
         description="Serve a make-believe Pureservice on 127.0.0.1.",
         epilog="SIM_PORT, SIM_DIR, SIM_KEY, SIM_PREFIX and SIM_LIMIT are the defaults of the"
-        " options they are named after. Every switch: "
+        " options they are named after. A mail to kari+bounce@example.no fails, one to +stuck stays"
+        " in the outbox, and a message to +lost never becomes a mail. Every switch: "
         + "; ".join(
-            f"{name} ({field.default}) {field.description or ''}".strip()
+            f"{name} ({_values(field)}) {field.description or ''}".strip()
             for name, field in Switches.model_fields.items()
         ),
     )
@@ -114,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--trigger", choices=("communication", "failed_email"), default="communication")
     add("--plain", action="store_true", help="no tricky recipients beside the ordinary ones")
     return parser
+
+
+def _values(field: FieldInfo) -> str:
+    """The default of a switch, and what else it can be where that is a matter of words."""
+    words = get_args(field.annotation)
+    return "|".join([str(field.default), *(str(word) for word in words if word != field.default)])
 
 
 if __name__ == "__main__":

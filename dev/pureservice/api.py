@@ -158,9 +158,10 @@ class Api:
         *,
         listed: bool = False,
         bare_one: bool = False,
+        with_linked: bool = True,
     ) -> Response:
         """The rows in the shape the Accept header asks for."""
-        include = request.query_params.get("include", "")
+        include = request.query_params.get("include", "") if with_linked else ""
         answer = document(self.world, kind, rows, include, listed=listed)
         if _is_wrapped(request):
             return _json(request, answer)
@@ -181,7 +182,8 @@ class Api:
         if kind == "relationship":
             for row in rows:
                 self._touch_related(row)
-        return self._shown(request, kind, rows, bare_one=True)
+        with_linked = self.world.switches.posted_answer == "included"
+        return self._shown(request, kind, rows, bare_one=True, with_linked=with_linked)
 
     def _create_asset(self, request: Request, class_name: str, body: bytes) -> Response:
         types = self.world.all("assettype")
@@ -216,9 +218,7 @@ class Api:
             missing = [name for name in writing.TICKET_LINKS if name not in changes.linked]
             if missing:
                 raise writing.BodyError(f"ticket: links.{missing[0]} is required")
-            if self.world.switches.put_drops_attachments:
-                self._drop_attachments(row, changes)
-        self._change(row, changes)
+        self._change(row, changes, is_whole=True)
         return self._shown(request, kind, [row], bare_one=True)
 
     def _drop_attachments(self, ticket: Row, changes: writing.Draft) -> None:
@@ -227,9 +227,13 @@ class Api:
             if attachment["id"] not in kept:
                 self.world.change("attachment", attachment["id"], {"ticketId": None}, by=API_USER)
 
-    def _change(self, row: Row, changes: writing.Draft) -> None:
+    def _change(self, row: Row, changes: writing.Draft, *, is_whole: bool = False) -> None:
         kind = changes.kind
         writing.check_changes(kind, changes.values)
+        ticket_id = row["id"] if kind == "ticket" else row.get("ticketId")
+        writing.check_files(self.world, changes, ticket_id)
+        if is_whole and kind == "ticket" and self.world.switches.put_drops_attachments:
+            self._drop_attachments(row, changes)
         for key, one in changes.ones.items():
             changes.values[key] = one.store(self.world, by=API_USER)["id"]
         changes.attach(self.world, row, by=API_USER)

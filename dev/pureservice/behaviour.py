@@ -1,18 +1,22 @@
 """What Pureservice does by itself when somebody writes: numbers, log entries, mails."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 
 from .schema import API_USER, SYSTEM_USER
 from .world import CUSTOM_TYPE, Row, World, full_name
 
+IN_PROGRESS, WAITING = 30, 45  #: coreStatus of a ticket somebody works on, or waits for the user
 SOLVED = 50  #: coreStatus from here on is solved or closed
 VISIBLE, SILENT, HIDDEN = 0, 1, 2
 INBOUND, OUTBOUND, INTERNAL = 1, 2, 3
 MESSAGE, HISTORY, INITIAL_MESSAGE = 2, 6, 7
 RECEIVED, QUEUED, SENT, FAILED = 0, 1, 4, 5
 MAILBOX = "servicedesk@example.no"
+_FATE = re.compile(r"\+(bounce|stuck|lost)", re.IGNORECASE)
 
 
 def create(world: World, kind: str, values: Mapping[str, Any], *, by: int) -> Row:
@@ -62,7 +66,7 @@ def after_create(world: World, kind: str, row: Row, *, by: int) -> None:
         if by != API_USER or world.switches.message_sends_mail:
             _send_message(world, ticket, row, by=by)
     elif row.get("type") == MESSAGE and row.get("direction") == INBOUND:
-        _reopen(world, ticket, by=by)
+        _hear(world, ticket, by=by)
 
 
 def change_ticket(world: World, ticket: Row, changes: Mapping[str, Any], *, by: int) -> None:
@@ -134,7 +138,7 @@ def send_mail(
             "to": _joined(world, to),
             "recipients": [address for _, address in to],
             "subject": f"{case_tag(ticket)} {subject or ''}",
-            "html": f"<html><body>{body or ''}</body></html>",
+            "html": _html(world, ticket, body or ""),
             "text": None,
             "direction": OUTBOUND,
             "channelId": 1,
@@ -173,15 +177,36 @@ def settle_now(world: World, ticket: Row) -> None:
 
 
 def _settle(world: World, mail: Row) -> None:
-    lost = [address for address in mail["recipients"] if is_undeliverable(address)]
-    outcome: dict[str, Any] = {"status": FAILED if lost else SENT, "statusDate": world.stamp()}
-    if lost:
-        outcome["statusMessage"] = f"550 5.1.2 {lost[0]}: ukjent domene"
+    refusals = [words for address in mail["recipients"] if (words := refusal(address))]
+    if any(fate(address) == "stuck" for address in mail["recipients"]):
+        return
+    outcome: dict[str, Any] = {"status": FAILED if refusals else SENT, "statusDate": world.stamp()}
+    if refusals:
+        outcome["statusMessage"] = refusals[0]
     world.change("email", mail["id"], outcome)
 
 
-def is_undeliverable(address: str) -> bool:
-    return address.lower().endswith(".local") or "@" not in address
+def fate(address: str) -> str | None:
+    """What an address asks to become of the mails to it; None for what happens to most."""
+    found = _FATE.search(address)
+    return found[1].lower() if found else None
+
+
+def refusal(address: str) -> str | None:
+    """Why no mail reaches this address; None when mail does."""
+    if fate(address) == "bounce":
+        return f"550 5.1.1 {address}: ukjent mottaker"
+    if address.lower().endswith(".local") or "@" not in address:
+        return f"550 5.1.2 {address}: ukjent domene"
+    return None
+
+
+def _html(world: World, ticket: Row, body: str) -> str:
+    if world.switches.mail_template == "greeting":
+        name = escape(full_name(world.get("user", ticket.get("userId")) or {}))
+        tag = f"Svarer du på denne e-posten, la {case_tag(ticket)} stå i emnefeltet."
+        body = f"<p>Hei {name},</p>{body}<hr><p>{tag}</p>"
+    return f"<html><body>{body}</body></html>"
 
 
 def _joined(world: World, to: Sequence[tuple[str, str]]) -> str:
@@ -206,7 +231,7 @@ def _send_message(world: World, ticket: Row, message: Row, *, by: int) -> None:
         world.get("communicationrecipient", id_) or {} for id_ in message.get("recipientIds") or []
     ]
     users = [recipient.get("userId") for recipient in named] or [ticket.get("userId")]
-    if to := _reachable(world, users):
+    if to := [one for one in _reachable(world, users) if fate(one[1]) != "lost"]:
         mail = send_mail(
             world,
             ticket,
@@ -216,7 +241,8 @@ def _send_message(world: World, ticket: Row, message: Row, *, by: int) -> None:
             by=by,
             attachment_ids=message.get("attachmentIds") or (),
         )
-        world.change("communication", message["id"], {"messageId": mail["id"]}, by=None)
+        if world.switches.message_names_mail:
+            world.change("communication", message["id"], {"messageId": mail["id"]}, by=None)
 
 
 def _reachable(world: World, user_ids: Iterable[int | None]) -> list[tuple[str, str]]:
@@ -227,14 +253,20 @@ def _reachable(world: World, user_ids: Iterable[int | None]) -> list[tuple[str, 
     ]
 
 
-def _reopen(world: World, ticket: Row, *, by: int) -> None:
+def _hear(world: World, ticket: Row, *, by: int) -> None:
+    """A reply came: a ticket that was solved, or waited for it, is open again."""
     status = world.get("status", ticket.get("statusId"))
-    if not world.switches.reopen_on_reply or status is None or not is_solved(status):
+    if status is None:
         return
-    open_ones = (
+    open_ones = [
         other
         for other in world.where("status", "requestTypeId", status.get("requestTypeId"))
         if not is_solved(other) and not other.get("disabled")
-    )
-    if to := max(open_ones, key=lambda other: bool(other.get("default")), default=None):
+    ]
+    to: Row | None = None
+    if is_solved(status) and world.switches.reopen_on_reply:
+        to = max(open_ones, key=lambda other: bool(other.get("default")), default=None)
+    elif status["coreStatus"] == WAITING and world.switches.reply_ends_waiting:
+        to = next((other for other in open_ones if other["coreStatus"] == IN_PROGRESS), None)
+    if to:
         change_ticket(world, ticket, {"statusId": to["id"]}, by=by)

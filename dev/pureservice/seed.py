@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from . import behaviour
 from .schema import API_USER, SYSTEM_USER
-from .world import EXPECTED, Row, World
+from .world import EXPECTED, Row, World, full_name
 
 Scenario = Literal["email", "ticket", "digipost"]
 Trigger = Literal["communication", "failed_email"]
@@ -16,12 +16,13 @@ Trigger = Literal["communication", "failed_email"]
 LIST_TYPE = "Mottakerliste"
 MESSAGE_TYPE = "Til utsending"
 HAS_USER, HAS_COMPANY, GIVES_TO = "Inneholder bruker", "Inneholder firma", "Gir mottakere til"
+FROM_CAMPAIGN = "Er utsending fra"  #: a recipient's ticket, from the one it was copied from
 PLACEHOLDERS: Mapping[Scenario, str] = {
     "email": "masseutsendelse-ikke-svar@utsendelse.local",
     "ticket": "masseutsendelse-med-svar@utsendelse.local",
     "digipost": "masseutsendelse-digipost@utsendelse.local",
 }
-AGENT = 3  #: the case worker who starts the campaigns
+AGENT, OTHER_AGENT = 3, 4  #: the case worker who starts the campaigns, and a colleague
 TICKET, CHANGE = 1, 2  #: request types
 _STATUSES = (
     ("Løst", 50, CHANGE),
@@ -83,7 +84,7 @@ def _seed_people(world: World) -> None:
         (SYSTEM_USER, "Pureservice", "System", 50),
         (API_USER, "Utsendelse", "API", 30),
         (AGENT, "Kari", "Saksbehandler", 20),
-        (4, "Åse", "Ødegård", 20),
+        (OTHER_AGENT, "Åse", "Ødegård", 20),
     ):
         name = {"id": id_, "firstName": first, "lastName": last, "role": role, "companyId": 1}
         add_user(world, name, [f"{first}.{last}@fjordvik.example.no".lower()])
@@ -110,6 +111,7 @@ def _seed_lists(world: World) -> None:
         (LIST_TYPE, GIVES_TO),
         (LIST_TYPE, "Forvaltes av"),
         (None, "Er relatert til"),
+        (None, FROM_CAMPAIGN),
     ):
         from_type = types[of]["id"] if of else None
         world.add("relationshiptype", {"name": name, "fromAssetTypeId": from_type})
@@ -211,11 +213,12 @@ def add_ticket(
     description: str = "",
     visibility: int = behaviour.VISIBLE,
     by: int = AGENT,
+    **values: Any,
 ) -> Row:
     """A new ticket as a case worker makes it in the user interface, without its consequences."""
 
-    def first(kind: str, **values: Any) -> int:
-        return int((world.find(kind, **values) or {})["id"])
+    def first(kind: str, **wanted: Any) -> int:
+        return _id_of(world, kind, **wanted)
 
     return behaviour.create(
         world,
@@ -234,9 +237,14 @@ def add_ticket(
             "assignedDepartmentId": first("department", name="Kommunikasjon"),
             "assignedTeamId": first("team", name="Utsendinger"),
             "category1Id": first("category", name="Informasjon"),
+            **values,
         },
         by=by,
     )
+
+
+def _id_of(world: World, kind: str, **values: Any) -> int:
+    return int((world.find(kind, **values) or {})["id"])
 
 
 def add_file(world: World, ticket: Row, name: str, content: bytes, **values: Any) -> Row:
@@ -291,6 +299,44 @@ def add_message(
     return row
 
 
+def add_reply(world: World, ticket: Row, text: str) -> Row:
+    """The end user answers by e-mail; what that does to the ticket is in the switches."""
+    user = world.get("user", ticket.get("userId")) or {}
+    subject = f"SV: {behaviour.case_tag(ticket)} {ticket['subject']}"
+    mail = world.add(
+        "email",
+        {
+            "ticketId": ticket["id"],
+            "from": behaviour.default_address(world, user.get("id")),
+            "fromName": full_name(user),
+            "to": behaviour.MAILBOX,
+            "subject": subject,
+            "html": text,
+            "direction": behaviour.INBOUND,
+            "status": behaviour.RECEIVED,
+            "statusDate": world.stamp(),
+        },
+        by=SYSTEM_USER,
+    )
+    sender = world.add("communicationrecipient", {"userId": user.get("id"), "type": "sender"})
+    row = behaviour.create(
+        world,
+        "communication",
+        {
+            "ticketId": ticket["id"],
+            "type": behaviour.MESSAGE,
+            "direction": behaviour.INBOUND,
+            "subject": subject,
+            "text": text,
+            "senderId": sender["id"],
+            "messageId": mail["id"],
+        },
+        by=SYSTEM_USER,
+    )
+    behaviour.after_create(world, "communication", row, by=SYSTEM_USER)
+    return row
+
+
 def set_status(world: World, ticket: Row, name: str, *, by: int = AGENT) -> None:
     """Move a ticket to the ticket status of this name; LookupError when there is none."""
     status = world.find("status", name=name, requestTypeId=ticket["requestTypeId"])
@@ -308,6 +354,13 @@ TEXT = (
     '<p><a href="https://example.no/høring?sak=1&amp;del=2">Les mer</a></p>'
     "<p>Vennlig hilsen<br>Åse Ødegård</p>"
 )
+PICTURE_ID = "logo@fjordvik.example.no"
+DESCRIPTIONS: Mapping[Scenario, str] = {
+    "email": f'<p>Klargjøres for utsending. <img src="cid:{PICTURE_ID}"></p>',
+    "ticket": "<p>Høringen gjelder små og større øvelser i Ålfjord, Bjørkedal og Grønnvik.</p>"
+    f'<p><img src="cid:{PICTURE_ID}" alt="Fjordvik kommune"></p>',
+    "digipost": "<p>Klargjøres for utsending.</p>",
+}
 PDF = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
     b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
@@ -327,19 +380,32 @@ class _Account:
     scenario: Scenario
     mails: Counter[str] = field(default_factory=Counter)
     members: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    new_users: dict[str, list[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     never: set[str] = field(default_factory=set)
     memberships: int = 0
 
-    def reaches(self, member: str, address: str) -> None:
-        """This membership gets one, unless the scenario has reached the same one before."""
+    def reaches(self, member: str, address: str, *, new_user: str = "") -> None:
+        """This membership gets one, unless the scenario has reached the same one before.
+
+        ``new_user`` is the last name of the user that must be made for it.
+        """
         self.memberships += 1
         again = address in self.mails if self.scenario == "email" else member in self.members
         if again:
             self.left_out["duplicate"] += 1
-        else:
-            self.mails[address] += 1
-            self.members.add(member)
+            return
+        self.mails[address] += 1
+        self.members.add(member)
+        if new_user and self.scenario == "ticket":
+            self.new_users.setdefault(address, []).append(new_user)
+
+    def fails(self, member: str, *addresses: str) -> None:
+        """This membership is to get one and cannot."""
+        self.memberships += 1
+        self.failed.add(member)
+        self.never.update(addresses)
 
     def leaves_out(self, reason: str, *addresses: str) -> None:
         self.memberships += 1
@@ -367,14 +433,14 @@ def seed_campaign(
         world,
         user_id=user["id"],
         subject=SUBJECT,
-        description='<p>Klargjøres for utsending. <img src="cid:logo@fjordvik.example.no"></p>',
+        description=DESCRIPTIONS[scenario],
+        **(_unusual(world) if scenario == "ticket" else {}),
     )
     number = int(ticket["requestNumber"])
     notes = "Sjekkliste for høringen: æ, ø og å skal overleve.\n".encode()
     text_file = add_file(world, ticket, "sjekkliste.txt", notes)
     add_file(world, ticket, "internt-notat.txt", b"Ikke til mottakerne.\n", isVisible=False)
-    logo = {"embedded": True, "contentId": "logo@fjordvik.example.no"}
-    add_file(world, ticket, "logo.png", PNG, **logo)
+    logo = add_file(world, ticket, "logo.png", PNG, embedded=True, contentId=PICTURE_ID)
     behaviour.after_create(world, "ticket", ticket, by=AGENT)
 
     account = _Account(scenario)
@@ -386,7 +452,11 @@ def seed_campaign(
         add_member(world, members, "ticket", ticket)
     _add_ordinary(world, account, lists, recipients)
     if tricky:
-        _add_tricky(world, account, lists, number)
+        makers = _Makers(world, account, number)
+        _add_tricky(makers, lists)
+        if scenario == "ticket":
+            _add_tricky_mailboxes(makers, lists)
+            _add_campaign_users(makers, lists)
         gone = add_list(world, f"Utgått liste {number}", f"GONE-{number}", is_deleted=True)
         add_member(world, gone, "ticket", ticket)
         address = f"utgatt.{number}@example.no"
@@ -418,10 +488,13 @@ def seed_campaign(
             "scenario": scenario,
             "subject": SUBJECT,
             "files": {pdf["fileName"]: len(PDF), text_file["fileName"]: len(notes)},
+            "pictures": {logo["fileName"]: len(PNG)},
             "lists": [members["id"] for members in lists],
             "memberships": account.memberships,
             "mails": {} if scenario == "digipost" else dict(account.mails),
             "members": sorted(account.members),
+            "failed": sorted(account.failed),
+            "newUsers": account.new_users,
             "leftOut": dict(account.left_out),
             "mustNotGet": sorted(account.never),
         },
@@ -432,11 +505,16 @@ def seed_campaign(
 def expected(world: World, request_number: int) -> dict[str, Any]:
     """What must become of a seeded campaign, worked out without any of the app's code.
 
-    ``mails`` is how many mails each address must get, in lower case with an ASCII domain: always
-    one for ``email``, none for ``digipost``. ``members`` are those reached, as ``user:412``, each
-    once; for ``email`` the first of those who share an address. ``leftOut`` counts the other
-    memberships by reason, so that deliveries and those left out are all ``memberships`` of live
-    lists. No mail may ever go to ``mustNotGet``.
+    ``mails`` is how many mails each address must get, as ``comparable`` has it: always one for
+    ``email``, one per member for ``ticket``, none for ``digipost``. ``members`` are those reached,
+    as ``user:412``, each once; for ``email`` the first of those who share an address. ``failed``
+    are those whose delivery must fail. ``leftOut`` counts the other memberships by reason, so that
+    members, failed and those left out are all ``memberships`` of live lists. No mail may ever go to
+    ``mustNotGet``.
+
+    ``files`` go along with the message, ``pictures`` with the description only; no other file of
+    the ticket may. ``newUsers`` are the addresses that exactly one user must have been made for:
+    Postmottak, with one of these names as the last.
     """
     row = world.find(EXPECTED, requestNumber=request_number)
     if row is None:
@@ -457,6 +535,30 @@ def _home(world: World, scenario: Scenario) -> dict[str, Any]:
     return {"addressId": world.add("physicaladdress", {**home, "country": "Norge"})["id"]}
 
 
+def comparable(address: str) -> str:
+    """The address in the form of ``expected``: lower case, the domain in ASCII."""
+    local, _, domain = address.strip().lower().rpartition("@")
+    return f"{local}@{domain.encode('idna').decode()}"
+
+
+def _unusual(world: World) -> dict[str, Any]:
+    """A ticket in which every field is another than what a new one gets by itself."""
+    return {
+        "ticketTypeId": _id_of(world, "tickettype", name="Hendelse"),
+        "priorityId": _id_of(world, "priority", name="Høy", requestTypeId=TICKET),
+        "sourceId": _id_of(world, "source", name="Telefon", requestTypeId=TICKET),
+        "category1Id": _id_of(world, "category", name="Informasjon"),
+        "category2Id": _id_of(world, "category", name="Høring"),
+        "category3Id": _id_of(world, "category", name="Ekstern"),
+        "assignedDepartmentId": _id_of(world, "department", name="Kommunikasjon"),
+        "assignedTeamId": _id_of(world, "team", name="Utsendinger"),
+        "assignedAgentId": OTHER_AGENT,
+        "cf_2": "Blåbær og ærfugl",
+        "cf_7": 42,
+        "customerReference": "Deres ref. 2026/77 Ålfjord",
+    }
+
+
 def _add_ordinary(world: World, account: _Account, lists: Sequence[Row], count: int) -> None:
     """People, and a company for every five of them, spread over the lists."""
     first, last = ("Kari", "Ola", "Åse", "Bjørn", "Ærlend"), ("Nordmann", "Østby", "Ås", "Li")
@@ -473,41 +575,62 @@ def _add_ordinary(world: World, account: _Account, lists: Sequence[Row], count: 
             name = {"firstName": first[n % 5], "lastName": f"{last[n % 4]} {n}"}
             row, kind = add_user(world, {**name, **home}, [address]), "user"
         add_member(world, members, kind, row)
-        account.reaches(f"{kind}:{row['id']}", address)
+        account.reaches(f"{kind}:{row['id']}", address, new_user=row.get("name", ""))
 
 
-def _add_tricky(world: World, account: _Account, lists: Sequence[Row], number: int) -> None:
-    one, two, three = lists
-    home = _home(world, account.scenario)
+class _Makers:
+    """Make members with a campaign's number in all their names, and tell its account of them."""
 
-    def user(*addresses: str, first: str = "Nils", last: str = "Vanskelig", **values: Any) -> Row:
-        values = {**(home if addresses else {}), **values}
-        return add_user(world, {"firstName": first, "lastName": last, **values}, addresses)
+    def __init__(self, world: World, account: _Account, number: int) -> None:
+        self.world, self.account, self._number = world, account, number
+        self._home = _home(world, account.scenario)
 
-    def company(name: str, *addresses: str, default: bool = True, **values: Any) -> Row:
+    def at(self, name: str, domain: str = "example.no") -> str:
+        return f"{name}.{self._number}@{domain}"
+
+    def user(
+        self, *addresses: str, first: str = "Nils", last: str = "Vanskelig", **values: Any
+    ) -> Row:
+        values = {**(self._home if addresses else {}), **values}
+        return add_user(self.world, {"firstName": first, "lastName": last, **values}, addresses)
+
+    def company(self, name: str, *addresses: str, default: bool = True, **values: Any) -> Row:
         if addresses:
-            values["organizationNumber"] = str(980_000_000 + world.count("company"))
-        values["name"] = f"{name} {number}"
-        return add_company(world, values, addresses, default=default)
+            values["organizationNumber"] = str(980_000_000 + self.world.count("company"))
+        values["name"] = f"{name} {self._number}"
+        return add_company(self.world, values, addresses, default=default)
 
-    def reached(members: Row, row: Row, address: str) -> None:
+    def reached(self, members: Row, row: Row, address: str, *, has_user: bool = False) -> None:
+        """``has_user``: the company's address is a user's already."""
+        new_user = "" if has_user else row.get("name", "")
+        self.account.reaches(self._member(members, row), address, new_user=new_user)
+
+    def failed(self, members: Row, row: Row, *addresses: str) -> None:
+        self.account.fails(self._member(members, row), *addresses)
+
+    def left_out(self, members: Row, row: Row, reason: str, *addresses: str) -> None:
+        self._member(members, row)
+        self.account.leaves_out(reason, *addresses)
+
+    def _member(self, members: Row, row: Row) -> str:
         kind: Literal["user", "company"] = "company" if "name" in row else "user"
-        add_member(world, members, kind, row)
-        account.reaches(f"{kind}:{row['id']}", address)
+        add_member(self.world, members, kind, row)
+        return f"{kind}:{row['id']}"
 
-    def left_out(members: Row, row: Row, reason: str, *addresses: str) -> None:
-        add_member(world, members, "company" if "name" in row else "user", row)
-        account.leaves_out(reason, *addresses)
 
-    def at(name: str, domain: str = "example.no") -> str:
-        return f"{name}.{number}@{domain}"
+def _add_tricky(make: _Makers, lists: Sequence[Row]) -> None:
+    """What is difficult in every scenario."""
+    one, two, three = lists
+    at, user, company = make.at, make.user, make.company
+    reached, left_out = make.reached, make.left_out
 
     in_two = user(at("to.lister"))
     reached(one, in_two, at("to.lister"))
     reached(two, in_two, at("to.lister"))
 
     reached(one, user(at("felles.postkasse")), at("felles.postkasse"))
-    reached(two, company("Enmannsfirma", at("felles.postkasse")), at("felles.postkasse"))
+    sole_trader = company("Enmannsfirma", at("felles.postkasse"))
+    reached(two, sole_trader, at("felles.postkasse"), has_user=True)
 
     reached(one, user(at("Skrive.Form", "Example.NO")), at("skrive.form"))
     reached(three, user(f"  {at('skrive.form')} "), at("skrive.form"))
@@ -520,7 +643,7 @@ def _add_tricky(world: World, account: _Account, lists: Sequence[Row], number: i
     reached(two, user(at("idn", ascii_domain)), at("idn", ascii_domain))
 
     reached(one, user(at("privat"), at("gammel"), at("standard")), at("standard"))
-    account.never |= {at("privat"), at("gammel")}
+    make.account.never |= {at("privat"), at("gammel")}
     reached(two, company("Uten standardadresse", at("eneste"), default=False), at("eneste"))
 
     left_out(one, user(at("sluttet"), disabled=True), "disabled", at("sluttet"))
@@ -528,14 +651,14 @@ def _add_tricky(world: World, account: _Account, lists: Sequence[Row], number: i
     left_out(one, user(last="Uten adresse"), "no_address")
     left_out(three, company("Uten adresse"), "no_address")
     no_mail = user("ikke en@@adresse")
-    if account.scenario == "digipost":
+    if make.account.scenario == "digipost":
         reached(three, no_mail, "ikke en@@adresse")
     else:
         left_out(three, no_mail, "invalid_address")
 
     outsider = user(at("forvalter"))
-    add_member(world, one, "user", outsider, relation="Forvaltes av")
-    account.never.add(at("forvalter"))
+    add_member(make.world, one, "user", outsider, relation="Forvaltes av")
+    make.account.never.add(at("forvalter"))
 
     hostile = (
         ("sitat", 'Ole "Olla" O\'Hara; <b>'),
@@ -545,3 +668,35 @@ def _add_tricky(world: World, account: _Account, lists: Sequence[Row], number: i
     )
     for local, name in hostile:
         reached(two, user(at(local), first=name), at(local))
+
+
+def _add_tricky_mailboxes(make: _Makers, lists: Sequence[Row]) -> None:
+    """Companies that can only have a ticket by way of a user with their address."""
+    one, two, three = lists
+    at, user, company = make.at, make.user, make.company
+
+    # a user whom Pureservice writes to at another address, and one it does not write to at all
+    user(at("tilleggsadresse"), at("hovedadresse"))
+    addresses = at("tilleggsadresse"), at("hovedadresse")
+    make.failed(one, company("Tilleggsadressen", addresses[0]), *addresses)
+    user(at("sperret"), disabled=True)
+    make.failed(two, company("Sperret", at("sperret")), at("sperret"))
+
+    # somebody was interrupted between making the address and making its user
+    make.world.add("emailaddress", {"email": at("halvferdig")})
+    make.reached(three, company("Halvferdig", at("halvferdig")), at("halvferdig"))
+
+    make.reached(one, company('Fisk & "Vilt" <AS>', at("fisk")), at("fisk"))
+
+    odd, ascii_domain = "BLÅBÆR.example", "xn--blbr-roah.example"
+    make.reached(two, company("Blåbær", at("Postmottak", odd)), at("postmottak", ascii_domain))
+    user(at("sentralbord", odd.lower()))
+    spelt_otherwise = company("Sentralbord", at("Sentralbord", odd))
+    make.reached(three, spelt_otherwise, at("sentralbord", ascii_domain), has_user=True)
+
+
+def _add_campaign_users(make: _Makers, lists: Sequence[Row]) -> None:
+    """Somebody has put the made-up users on a list."""
+    for address in (PLACEHOLDERS["ticket"], PLACEHOLDERS["email"]):
+        user_id = _id_of(make.world, "user", emailAddressId=_address_id(make.world, address))
+        make.left_out(lists[0], make.world.get("user", user_id) or {}, "campaign_user")

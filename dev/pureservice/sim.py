@@ -9,16 +9,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import behaviour, seed
+from . import behaviour, relationships, seed
 from .gate import Fault, Simulator, Traffic
-from .schema import FieldSpec
+from .schema import ENTITIES, FieldSpec
 from .switches import Switches
-from .world import EXPECTED, Row, World
+from .world import EXPECTED, Row, World, full_name
 
 Handler = Callable[[Request], Awaitable[Any]]
 
 _MAILS_SHOWN = 500
 _TYPE_NAME = FieldSpec("typeName", "text")
+_CLASSIFICATION = [
+    *("requestTypeId", "ticketTypeId", "priorityId", "sourceId", "assignedDepartmentId"),
+    *("assignedTeamId", "assignedAgentId", "category1Id", "category2Id", "category3Id"),
+    *(one.name for one in ENTITIES["ticket"].fields if one.name.startswith("cf_")),
+]
 
 
 class _Body(BaseModel):
@@ -58,6 +63,11 @@ class StatusBody(_Body):
     ticketId: int
     statusName: str
     userId: int = seed.AGENT
+
+
+class ReplyBody(_Body):
+    ticketId: int
+    text: str = "<p>Takk for det. Vi kommer tilbake med et svar.</p>"
 
 
 def routes(world: World, simulator: Simulator, seed_again: Callable[[World], None]) -> list[Route]:
@@ -161,6 +171,21 @@ def routes(world: World, simulator: Simulator, seed_again: Callable[[World], Non
         seed.set_status(world, ticket, body.statusName, by=body.userId)
         return _account(world, ticket)
 
+    async def post_reply(request: Request) -> Any:
+        body = ReplyBody.model_validate(await request.json())
+        ticket = _existing(world, "ticket", body.ticketId)
+        seed.add_reply(world, ticket, body.text)
+        return _account(world, ticket)
+
+    async def get_copies(request: Request) -> Any:
+        """Every ticket that a campaign on the one with this number has made."""
+        reference = f"{request.path_params['number']}-"
+        return [
+            _account(world, ticket)
+            for ticket in world.all("ticket")
+            if (ticket.get("customerReference") or "").startswith(reference)
+        ]
+
     async def get_ticket(request: Request) -> Any:
         id_ = int(request.path_params["id"])
         if request.query_params.get("by") == "requestNumber":
@@ -180,8 +205,10 @@ def routes(world: World, simulator: Simulator, seed_again: Callable[[World], Non
         ("GET", "campaign/{number:int}"): get_campaign,
         ("POST", "ticket"): post_ticket,
         ("GET", "ticket/{id:int}"): get_ticket,
+        ("GET", "copies/{number:int}"): get_copies,
         ("POST", "message"): post_message,
         ("POST", "status"): post_status,
+        ("POST", "reply"): post_reply,
     }
     return [
         Route(f"/_sim/{path}", _answered(handler), methods=[method])
@@ -210,20 +237,37 @@ def _existing(world: World, kind: str, id_: int) -> Row:
 
 
 def _account(world: World, ticket: Row) -> dict[str, Any]:
-    """A ticket as a person would see it in the user interface."""
+    """A ticket as a person would see it in the user interface.
+
+    ``address`` is the end user's in the form of ``expected``.
+    """
     id_ = ticket["id"]
     status = world.get("status", ticket["statusId"]) or {}
+    user = world.get("user", ticket.get("userId")) or {}
     show_type = world.getter("communication", _TYPE_NAME)
+    address = ticket.get("emailAddress")
     return {
         "id": id_,
         "requestNumber": ticket["requestNumber"],
-        "subject": ticket["subject"],
+        "subject": ticket.get("subject"),
         "status": status.get("name"),
         "visibility": ticket.get("visibility"),
-        "emailAddress": ticket.get("emailAddress"),
+        "user": {"id": user.get("id"), "name": full_name(user), "companyId": user.get("companyId")},
+        "emailAddress": address,
+        "address": seed.comparable(address) if address else None,
+        "classification": {name: ticket.get(name) for name in _CLASSIFICATION},
         "customerReference": ticket.get("customerReference"),
         "description": ticket.get("description"),
         "solution": ticket.get("solution"),
+        "createdById": ticket["createdById"],
+        "relations": [
+            {
+                "type": (world.get("relationshiptype", row["typeId"]) or {}).get("name"),
+                "ticketId": row["toTicketId"],
+            }
+            for row in relationships.seen_from(world, "Ticket", id_)
+            if row.get("toTicketId")
+        ],
         "communications": [
             {
                 "id": row["id"],
@@ -231,6 +275,8 @@ def _account(world: World, ticket: Row) -> dict[str, Any]:
                 "direction": row.get("direction"),
                 "subject": row.get("subject"),
                 "text": row.get("text"),
+                "attachmentIds": row.get("attachmentIds") or [],
+                "mailId": row.get("messageId"),
                 "by": row["createdById"],
                 "created": row["created"],
             }
@@ -243,10 +289,21 @@ def _account(world: World, ticket: Row) -> dict[str, Any]:
                 "size": row["contentLength"],
                 "isVisible": row.get("isVisible", False),
                 "isPartofCurrentSolution": row.get("isPartofCurrentSolution", False),
+                "embedded": row.get("embedded", False),
+                "contentId": row.get("contentId"),
+                "copyOf": row.get("attachmentCopyId"),
             }
             for row in world.where("attachment", "ticketId", id_)
         ],
-        "mails": [_mail(mail) for mail in world.where("email", "ticketId", id_)],
+        "mails": [
+            {
+                **_mail(mail),
+                "html": mail.get("html"),
+                "attachmentIds": mail.get("attachmentIds") or [],
+                "statusMessage": mail.get("statusMessage"),
+            }
+            for mail in world.where("email", "ticketId", id_)
+        ],
     }
 
 

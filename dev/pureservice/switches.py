@@ -41,6 +41,9 @@ class Switches(BaseModel):
         "empty; or there as empty lists.",
     )
     organization_number: Literal["text", "number", "null"] = "text"
+    posted_answer: Literal["included", "missing"] = Field(
+        "included", description="What a POST was asked to include: there, or no linked at all."
+    )
     custom_type: Literal["customtype", "typename"] = Field(
         "customtype",
         description="A self-made communication type is type 9 with a customtype, or type 2 with "
@@ -59,10 +62,23 @@ class Switches(BaseModel):
     message_sends_mail: bool = Field(
         True, description="POST of a communication of type 2 in direction 2 sends a mail."
     )
+    message_names_mail: bool = Field(
+        True, description="The messageId of a message is the id of its mail; else it is null."
+    )
+    mail_template: Literal["plain", "greeting"] = Field(
+        "plain",
+        description="Around the text of a mail: nothing, or «Hei» and the end user's full name "
+        "before it and the case tag after it.",
+    )
     mail_queued_reads: int = Field(
         1, ge=-1, description="Reads of /email that find a new mail in status 1; -1 is all."
     )
     mail_queued_seconds: float = Field(0, ge=0, description="Its least time in status 1.")
+    attachment_copy: Literal["works", "ignored", "claimed", "refused"] = Field(
+        "works",
+        description="A new attachment with attachmentCopyId: a copy of that one, an empty file, "
+        "an empty file that shows the contentLength it was sent with, or 400.",
+    )
     put_drops_attachments: bool = Field(
         False, description="PUT of a ticket removes attachments that its links do not name."
     )
@@ -71,6 +87,9 @@ class Switches(BaseModel):
         False, description="A new or removed relation changes the ticket's modified."
     )
     reopen_on_reply: bool = Field(True, description="A reply opens a solved ticket.")
+    reply_ends_waiting: bool = Field(
+        True, description="A reply puts a ticket that waits for the end user in progress."
+    )
     same_address_twice: bool = Field(
         False, description="Two e-mail address entities may hold the same address."
     )

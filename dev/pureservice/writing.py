@@ -182,6 +182,11 @@ def check_new(world: World, new: Draft) -> None:
             what = "bytes" if name == "digest" else name.removesuffix("Id")
             raise BodyError(f"{new.kind}: '{what}' is required")
     match new.kind:
+        case "ticket":
+            _check_request_type(world, values)
+            check_files(world, new, None)
+        case "communication":
+            check_files(world, new, values.get("ticketId"))
         case "relationship":
             _check_ends(values)
         case "company" if world.find("company", name=values["name"]):
@@ -203,6 +208,15 @@ def check_changes(kind: str, changes: Mapping[str, Any]) -> None:
     for name in REQUIRED.get(kind, ()):
         if name in changes and changes[name] in (None, ""):
             raise BodyError(f"{kind}: '{name}' cannot be empty")
+
+
+def check_files(world: World, written: Draft, ticket_id: int | None) -> None:
+    """BodyError when it names a file of another ticket: nobody knows what would become of it."""
+    for relation, others in written.manys:
+        for id_ in others if relation.kind == "attachment" else ():
+            attachment = world.get("attachment", id_) if isinstance(id_, int) else None
+            if attachment and attachment.get("ticketId") != ticket_id:
+                raise BodyError(f"attachment {id_} belongs to another ticket")
 
 
 def _is_object(value: Any) -> bool:
@@ -283,27 +297,46 @@ def _require_file(new: Draft) -> None:
 def _content(world: World, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What an attachment's bytes say about it; nothing when there are none."""
     fields = {name.lower(): value for name, value in entry.items()}
+    encoded = fields.get("bytes")
     if (copied := fields.get("attachmentcopyid")) is not None:
-        source = world.get("attachment", copied) if isinstance(copied, int) else None
-        if source is None:
-            raise BodyError(f"attachment {copied!r} does not exist")
-        names = ["digest", "contentLength"]
-        names += [name for name in ("name", "fileName", "contentType") if not entry.get(name)]
-        return {name: source.get(name) for name in names}
-    if (encoded := fields.get("bytes")) is None:
+        if world.switches.attachment_copy in ("works", "refused"):
+            return _copied(world, copied, fields)
+        encoded = encoded or ""
+    if encoded is None:
         return {}
     try:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise BodyError("attachment: 'bytes' is not base64") from error
+    length, claimed = len(content), fields.get("contentlength")
+    if copied is not None and world.switches.attachment_copy == "claimed":
+        length = claimed if type(claimed) is int else length
     file_name = str(fields.get("filename") or "")
     guessed = mimetypes.guess_type(file_name)[0] or "application/octet-stream"
     return {
+        "attachmentCopyId": None,
         "digest": world.store(content),
-        "contentLength": len(content),
+        "contentLength": length,
         "contentType": fields.get("contenttype") or guessed,
         "name": fields.get("name") or PurePosixPath(file_name).stem,
     }
+
+
+def _copied(world: World, id_: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of another attachment, and those of its names that were not given anew."""
+    source = world.get("attachment", id_) if type(id_) is int else None
+    if source is None or world.switches.attachment_copy == "refused":
+        raise BodyError(f"attachment {id_!r} cannot be copied")
+    names = [name for name in ("name", "fileName", "contentType") if not fields.get(name.lower())]
+    return {name: source.get(name) for name in ("digest", "contentLength", *names)}
+
+
+def _check_request_type(world: World, values: Mapping[str, Any]) -> None:
+    """A status, priority or source of the same name may belong to changes."""
+    for kind in ("status", "priority", "source"):
+        row = world.get(kind, values.get(f"{kind}Id")) or {}
+        if row.get("requestTypeId") != values.get("requestTypeId"):
+            raise BodyError(f"ticket: {kind} {row.get('id')} belongs to another request type")
 
 
 def _check_ends(values: Mapping[str, Any]) -> None:

@@ -1,11 +1,14 @@
 """A small tenant, and a client of it that sends what the API wants to be sent."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from dev.pureservice import Simulator, Switches, World, create_app, seed_base
 
@@ -60,3 +63,18 @@ def turn(world: World) -> Callable[..., None]:
         world.switches = Switches.model_validate({**world.switches.model_dump(), **values})
 
     return throw
+
+
+@asynccontextmanager
+async def served(app: Simulator) -> AsyncIterator[str]:
+    """The app on a free port of this machine."""
+    config = uvicorn.Config(app, port=0, access_log=False, log_level="warning", ws="none")
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task

@@ -13,7 +13,7 @@ from dev.pureservice.seed import AGENT, add_ticket, add_user
 from .conftest import Clock
 
 VND = "application/vnd.api+json"
-STATUS = {"Ny": 5, "Under arbeid": 6, "Løst": 8}
+STATUS = {"Ny": 5, "Under arbeid": 6, "Venter - sluttbruker": 7, "Løst": 8}
 
 
 async def create_ticket(api: httpx.AsyncClient, user: int, visibility: int) -> dict[str, Any]:
@@ -166,6 +166,71 @@ async def test_an_undeliverable_mail_fails_after_a_while(
 
 
 @pytest.mark.parametrize(
+    ("address", "statuses", "words"),
+    [
+        ("kari@example.no", [1, 4, 4], None),
+        ("kari+bounce@example.no", [1, 5, 5], "550 5.1.1 kari+bounce@example.no: ukjent mottaker"),
+        ("kari+BOUNCE.7@example.no", [1, 5, 5], "550 5.1.1 kari+BOUNCE.7@example.no: ukjent"),
+        ("kari+stuck@example.no", [1, 1, 1], None),
+        ("kari@stuck.local", [1, 5, 5], "550 5.1.2 kari@stuck.local: ukjent domene"),
+        ("kari+lost@example.no", [None, None, None], None),
+    ],
+)
+async def test_the_fate_of_a_mail_is_in_the_address(
+    api: httpx.AsyncClient,
+    world: World,
+    clock: Clock,
+    address: str,
+    statuses: list[int | None],
+    words: str | None,
+) -> None:
+    user = add_user(world, {"firstName": "Kari"}, [address])
+    ticket = await create_ticket(api, user["id"], 1)
+    entry = await say(api, ticket["id"], type=2, direction=2)
+    seen: list[int | None] = []
+    for _ in statuses:
+        mail = next(iter(await mails(api, ticket["id"])), {"status": None, "statusMessage": None})
+        seen.append(mail["status"])
+        clock.forward(days=1)
+    assert seen == statuses
+    assert (mail["statusMessage"] or "").startswith(words or "")
+    assert bool(mail["statusMessage"]) is bool(words)
+    assert entry["messageId"] == mail.get("id")
+    (kept,) = [
+        row for row in world.where("communication", "ticketId", ticket["id"]) if row["type"] == 2
+    ]
+    assert kept["text"] == "<p>Hei</p>"
+
+
+@pytest.mark.parametrize("names", [True, False])
+async def test_a_message_may_name_its_mail(
+    api: httpx.AsyncClient, turn: Callable[..., None], reachable: int, names: bool
+) -> None:
+    turn(message_names_mail=names)
+    ticket = await create_ticket(api, reachable, 1)
+    entry = await say(api, ticket["id"], type=2, direction=2)
+    (mail,) = await mails(api, ticket["id"])
+    assert entry["messageId"] == (mail["id"] if names else None)
+
+
+@pytest.mark.parametrize("template", ["plain", "greeting"])
+async def test_a_mail_may_begin_with_a_greeting_and_end_with_the_case_tag(
+    api: httpx.AsyncClient, world: World, turn: Callable[..., None], template: str
+) -> None:
+    turn(mail_template=template)
+    user = add_user(world, {"firstName": "Åse", "lastName": "<Ås>"}, ["aase@example.no"])
+    ticket = await create_ticket(api, user["id"], 1)
+    await say(api, ticket["id"], type=2, direction=2)
+    (mail,) = await mails(api, ticket["id"])
+    body = mail["html"].removeprefix("<html><body>").removesuffix("</body></html>")
+    if template == "plain":
+        assert body == "<p>Hei</p>"
+    else:
+        assert body.startswith("<p>Hei Åse &lt;Ås&gt;,</p><p>Hei</p>")
+        assert f"[Sak ID# {ticket['requestNumber']}]" in body.partition("<p>Hei</p>")[2]
+
+
+@pytest.mark.parametrize(
     ("form", "to"),
     [
         ("semicolon", "masseutsendelse-ikke-svar@utsendelse.local; aase@example.no"),
@@ -197,6 +262,20 @@ async def test_several_receivers_are_written_in_three_ways(
     )
     (mail,) = await mails(api, ticket["id"])
     assert mail["to"] == to
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_reply_may_end_the_waiting_for_it(
+    api: httpx.AsyncClient, world: World, turn: Callable[..., None], ends: bool
+) -> None:
+    turn(reply_ends_waiting=ends)
+    ticket = await create_ticket(api, 5, 1)
+    await say(api, ticket["id"], type=2, direction=1)
+    row = world.get("ticket", ticket["id"]) or {}
+    assert row["statusId"] == STATUS["Ny"]
+    await api.patch(f"/ticket/{ticket['id']}", json={"statusId": STATUS["Venter - sluttbruker"]})
+    await say(api, ticket["id"], type=2, direction=1)
+    assert row["statusId"] == STATUS["Under arbeid" if ends else "Venter - sluttbruker"]
 
 
 @pytest.mark.parametrize("reopens", [False, True])

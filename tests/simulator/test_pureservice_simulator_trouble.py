@@ -2,33 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from dev.pureservice import Simulator, World
+from dev.pureservice.seed import add_ticket
 
-from .conftest import Clock
+from .conftest import Clock, served
 
 VND = "application/vnd.api+json"
-
-
-@asynccontextmanager
-async def served(app: Simulator) -> AsyncIterator[str]:
-    """The app on a free port of this machine."""
-    config = uvicorn.Config(app, port=0, access_log=False, log_level="warning", ws="none")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
 
 
 @pytest.fixture(params=["in process", "over a connection"])
@@ -122,6 +106,75 @@ async def test_faults_are_counted_skipped_and_forgotten(api: httpx.AsyncClient) 
     await api.post("http://tenant/_sim/faults", json={"kind": "drop_before"})
     await api.delete("http://tenant/_sim/faults")
     assert (await api.get("/status")).status_code == 200
+
+
+def new_ticket(world: World, n: int) -> Any:
+    links = {
+        "user": 5,
+        "requestType": 1,
+        "ticketType": 551,
+        "priority": 203,
+        "status": 5,
+        "source": 303,
+        "assignedDepartment": 501,
+    }
+    body = {"subject": f"Nr. {n}", "links": {name: {"id": id_} for name, id_ in links.items()}}
+    return {"tickets": [body]}
+
+
+def new_message(world: World, n: int) -> Any:
+    ticket = world.find("ticket", subject="Sak") or add_ticket(world, user_id=5, subject="Sak")
+    links = {"ticket": {"id": ticket["id"]}}
+    body = {"type": 2, "direction": 2, "subject": f"Nr. {n}", "text": "x", "links": links}
+    return {"communications": [body]}
+
+
+def new_user(world: World, n: int) -> Any:
+    address = world.add("emailaddress", {"email": f"n{n}@example.no"})
+    links = {"emailAddress": {"id": address["id"]}}
+    return {"users": [{"firstName": "Postmottak", "lastName": f"Nr. {n}", "links": links}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "field", "body"),
+    [
+        ("/ticket", "ticket", "subject", new_ticket),
+        ("/communication", "communication", "subject", new_message),
+        ("/user", "user", "lastName", new_user),
+    ],
+)
+@pytest.mark.parametrize(
+    ("fault", "sees"),
+    [
+        ({"kind": "drop_after_write"}, None),
+        ({"kind": "html", "status": 502, "after_write": True}, 502),
+        ({"kind": "delay", "seconds": 0, "after_write": True}, 200),
+    ],
+)
+async def test_one_certain_call_loses_its_answer_and_is_done_all_the_same(
+    api: httpx.AsyncClient,
+    world: World,
+    path: str,
+    kind: str,
+    field: str,
+    body: Callable[[World, int], Any],
+    fault: dict[str, Any],
+    sees: int | None,
+) -> None:
+    plan = {**fault, "method": "POST", "path": path, "skip": 2}
+    assert (await api.post("http://tenant/_sim/faults", json=plan)).is_success
+    codes: list[int | None] = []
+    for n in range(5):
+        await api.get(f"{path}/", params={"limit": 1})
+        try:
+            headers = {"Content-Type": VND}
+            answer = await api.post(f"{path}/", json=body(world, n), headers=headers)
+            codes.append(answer.status_code)
+        except httpx.TransportError:
+            codes.append(None)
+    assert codes == [200, 200, sees, 200, 200]
+    for n in range(5):
+        assert len(world.where(kind, field, f"Nr. {n}")) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,36 @@
 """Seeding, keeping on disk, and the paths for looking inside."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from dev.pureservice import Switches, World, expected, seed_base, seed_campaign, seed_examples
+from dev.pureservice import (
+    Simulator,
+    Switches,
+    World,
+    expected,
+    seed_base,
+    seed_campaign,
+    seed_examples,
+)
 from dev.pureservice.__main__ import main, open_world
-from dev.pureservice.seed import HAS_COMPANY, HAS_USER, SUBJECT, Scenario, Trigger
+from dev.pureservice.seed import (
+    HAS_COMPANY,
+    HAS_USER,
+    PLACEHOLDERS,
+    SUBJECT,
+    Scenario,
+    Trigger,
+    add_ticket,
+)
+from dev.seed import main as seed_task
 
-from .conftest import Clock
+from .conftest import Clock, served
 
 PLAIN = 12
 
@@ -29,8 +47,14 @@ def memberships(world: World, account: dict[str, Any]) -> Iterator[tuple[str, di
                     yield kind, row
 
 
+def comparable(address: str) -> str:
+    """In the form the account has it: lower case, the domain in ASCII."""
+    local, _, domain = address.strip().lower().rpartition("@")
+    return f"{local}@{domain.encode('idna').decode()}"
+
+
 def address_of(world: World, kind: str, row: dict[str, Any]) -> str | None:
-    """The address to write to, in the form the account has it; None when there is none."""
+    """The address to write to; None when there is none."""
     table, key = (
         ("emailaddress", "userId") if kind == "user" else ("companyemailaddress", "companyId")
     )
@@ -38,8 +62,17 @@ def address_of(world: World, kind: str, row: dict[str, Any]) -> str | None:
     addresses = [default] if default else world.where(table, key, row["id"])
     if not addresses:
         return None
-    local, _, domain = addresses[0]["email"].strip().lower().rpartition("@")
-    return f"{local}@{domain.encode('idna').decode()}"
+    return comparable(addresses[0]["email"])
+
+
+def user_of_mailbox(world: World, address: str) -> dict[str, Any] | None:
+    """The user a company is written to through; None when one must be made first."""
+    for row in world.all("emailaddress"):
+        if row.get("userId") and comparable(row["email"]) == address:
+            user = world.get("user", row["userId"]) or {}
+            cannot = user.get("disabled") or user["emailAddressId"] != row["id"]
+            return {"failed": True} if cannot else user
+    return None
 
 
 @pytest.mark.parametrize("scenario", ["email", "ticket"])
@@ -47,31 +80,108 @@ def test_the_account_of_a_campaign_fits_its_data(world: World, scenario: Scenari
     account = expected(world, seed_campaign(world, recipients=PLAIN, scenario=scenario))
     mails: dict[str, int] = {}
     left_out: dict[str, int] = {}
+    new_users: dict[str, list[str]] = {}
+    failed: list[str] = []
     reached: set[Any] = set()
     for kind, row in memberships(world, account):
         address = address_of(world, kind, row)
         key = address if scenario == "email" else (kind, row["id"])
+        mailbox = user_of_mailbox(world, address or "") if kind == "company" else row
         if row.get("disabled"):
             reason = "disabled"
         elif address is None:
             reason = "no_address"
         elif " " in address:
             reason = "invalid_address"
+        elif address in PLACEHOLDERS.values():
+            reason = "campaign_user"
         elif key in reached:
             reason = "duplicate"
+        elif scenario == "ticket" and mailbox and mailbox.get("failed"):
+            failed.append(f"{kind}:{row['id']}")
+            continue
         else:
             reached.add(key)
             mails[address] = mails.get(address, 0) + 1
+            if scenario == "ticket" and not mailbox:
+                new_users.setdefault(address, []).append(row["name"])
             continue
         left_out[reason] = left_out.get(reason, 0) + 1
     assert mails == account["mails"]
     assert left_out == account["leftOut"]
-    assert len(account["members"]) + sum(left_out.values()) == account["memberships"]
+    assert sorted(failed) == account["failed"]
+    assert new_users == account["newUsers"]
+    ends = len(account["members"]) + len(failed) + sum(left_out.values())
+    assert ends == account["memberships"]
     assert sum(mails.values()) == len(account["members"]) > PLAIN
     assert not set(mails) & set(account["mustNotGet"])
     assert left_out["disabled"] == 2
     assert left_out["duplicate"] == (5 if scenario == "email" else 1)
+    assert left_out.get("campaign_user", 0) == len(failed) == (0 if scenario == "email" else 2)
+    assert len(new_users) == (0 if scenario == "email" else 7)
     assert all(address.split("@")[1].count("example") for address in mails)
+
+
+def test_twins_and_shared_mailboxes_are_two_tickets_and_at_most_one_new_user(
+    world: World,
+) -> None:
+    number = seed_campaign(world, recipients=0, scenario="ticket")
+    account = expected(world, number)
+    shared = {address for address, count in account["mails"].items() if count == 2}
+    assert shared == {
+        f"felles.postkasse.{number}@example.no",
+        f"skrive.form.{number}@example.no",
+        f"konsern.{number}@example.no",
+        f"idn.{number}@xn--blbr-roah.example",
+    }
+    made_for = {address: len(names) for address, names in account["newUsers"].items()}
+    assert made_for.pop(f"konsern.{number}@example.no") == 2
+    assert set(made_for.values()) == {1}
+    assert (
+        f"sentralbord.{number}@xn--blbr-roah.example" in account["mails"].keys() - made_for.keys()
+    )
+    assert f"felles.postkasse.{number}@example.no" not in made_for
+    assert account["newUsers"][f"fisk.{number}@example.no"] == [f'Fisk & "Vilt" <AS> {number}']
+    half_done = world.find("emailaddress", email=f"halvferdig.{number}@example.no") or {}
+    assert half_done and not half_done.get("userId")
+
+
+def test_the_ticket_to_copy_is_unlike_a_new_one_in_every_field(world: World) -> None:
+    account = expected(world, seed_campaign(world, recipients=1, scenario="ticket"))
+    ticket = world.get("ticket", account["ticketId"]) or {}
+    usual = add_ticket(world, user_id=5, subject="Vanlig")
+    for name in ("ticketTypeId", "priorityId", "sourceId", "assignedAgentId", "customerReference"):
+        assert ticket[name] != usual.get(name), name
+    for name in ("category2Id", "category3Id", "cf_2", "cf_7"):
+        assert ticket[name] and usual.get(name) is None, name
+    assert "øvelser i Ålfjord" in ticket["description"]
+    files = world.where("attachment", "ticketId", ticket["id"])
+    hidden = [row["fileName"] for row in files if not row["isVisible"]]
+    (picture,) = [row for row in files if row.get("embedded")]
+    assert hidden == ["internt-notat.txt"]
+    assert f"cid:{picture['contentId']}" in ticket["description"]
+    sizes = {row["fileName"]: row["contentLength"] for row in files}
+    assert sizes.keys() == {*hidden, *account["files"], *account["pictures"]}
+    assert account["files"].keys() == {"veileder.pdf", "sjekkliste.txt"}
+    assert sizes.items() >= account["files"].items() | account["pictures"].items()
+
+
+@pytest.mark.parametrize("scenario", ["email", "ticket"])
+def test_a_failed_message_may_greet_the_made_up_user(
+    world: World, turn: Callable[..., None], scenario: Scenario
+) -> None:
+    turn(mail_template="greeting")
+    number = seed_campaign(world, recipients=1, scenario=scenario, trigger="failed_email")
+    account = expected(world, number)
+    (mail,) = [
+        row
+        for row in world.where("email", "ticketId", account["ticketId"])
+        if not row.get("isSystem")
+    ]
+    kind = "ikke-svar" if scenario == "email" else "med-svar"
+    assert mail["html"].startswith(f"<html><body><p>Hei Masseutsendelse {kind},</p><p>Hei!</p>")
+    assert mail["html"].count(f"[Sak ID# {number}]") == 1
+    assert mail["subject"].startswith(f"[Sak ID# {number}]")
 
 
 def test_a_plain_campaign_reaches_everybody(world: World) -> None:
@@ -171,6 +281,13 @@ def test_the_command_line_explains_every_option(capsys: pytest.CaptureFixture[st
     text = " ".join(capsys.readouterr().out.split())
     for word in ("--port", "--dir", "--key", "--no-limit", "SIM_PORT", *Switches.model_fields):
         assert word in text
+    for words in (
+        "attachment_copy (works|ignored|claimed|refused)",
+        "page_size (100)",
+        "+bounce",
+        "+lost",
+    ):
+        assert words in text
 
 
 SIM = "http://tenant/_sim"
@@ -209,6 +326,24 @@ async def test_a_campaign_can_be_ordered_and_everything_reset(api: httpx.AsyncCl
     assert (await api.get(f"{SIM}/switches")).json()["page_size"] == 100
     assert (await api.get("/ticket")).json() == {"tickets": []}
     assert (await api.get("/status")).json()["statuses"]
+
+
+@pytest.mark.parametrize("trigger", ["communication", "failed_email"])
+@pytest.mark.parametrize("scenario", ["email", "ticket"])
+async def test_the_seed_task_makes_a_campaign_in_a_running_simulator(
+    app: Simulator, world: World, capsys: pytest.CaptureFixture[str], scenario: str, trigger: str
+) -> None:
+    async with served(app) as url:
+        options = ["--scenario", scenario, "--trigger", trigger, "--recipients", "3", "--url", url]
+        for more in ([], ["--plain"]):
+            assert await asyncio.to_thread(seed_task, [*options, *more]) == 0
+    tricky, plain = (expected(world, int(line)) for line in capsys.readouterr().out.split())
+    assert tricky["scenario"] == plain["scenario"] == scenario
+    assert len(tricky["mails"]) > len(plain["mails"]) == 3
+    ticket = world.get("ticket", plain["ticketId"]) or {}
+    assert ticket["emailAddress"] == PLACEHOLDERS["email" if scenario == "email" else "ticket"]
+    failed = [m for m in world.where("email", "ticketId", ticket["id"]) if not m.get("isSystem")]
+    assert len(failed) == (1 if trigger == "failed_email" else 0)
 
 
 @pytest.mark.parametrize(
