@@ -1,5 +1,6 @@
 """Settings in, services out. Plain calls in dependency order, and nothing goes over the network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,10 +9,14 @@ from azure.core.pipeline.transport import AsyncHttpTransport
 
 from shared.adapters.azure_storage import AzureStorage
 from shared.adapters.pureservice import Pureservice
+from shared.adapters.pureservice_lists import PureserviceLists
+from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.smtp import SmtpChannel
-from shared.flow.enqueue import Lane
+from shared.adapters.ticket import CALLS, TicketChannel
+from shared.flow.enqueue import Lane, Pace
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
+from shared.flow.wording import log_entry
 from shared.ledger import Ledger
 from shared.ports import Clock, Files
 from shared.settings import Settings
@@ -31,7 +36,9 @@ class Services:
     watch: Watch
     helpdesk: Pureservice
     smtp: SmtpChannel
-    email: Lane
+    ticket: TicketChannel
+    directory: PureserviceLists
+    lanes: Mapping[str, Lane]
     health: Health
 
     async def close(self) -> None:
@@ -46,16 +53,30 @@ def bootstrap(
     storage_transport: AsyncHttpTransport[Any, Any] | None = None,
 ) -> Services:
     """All services, none connected yet. A transport of one's own sees what storage costs."""
-    connection_string = settings.AzureWebJobsStorage.get_secret_value()
-    storage = AzureStorage(connection_string, storage_transport)
+    storage = AzureStorage.of(settings, storage_transport)
     ledger = Ledger.on(
         campaigns=storage.table("campaigns"),
         deliveries=storage.table("deliveries"),
         channels=storage.table("channels"),
+        users=storage.table("users"),
     )
     files = storage.container("campaigns")
     helpdesk = Pureservice(settings, clock=clock)
     smtp = SmtpChannel(settings, files, clock=clock)
+    ticket = TicketChannel(
+        settings,
+        helpdesk.wire,
+        PureserviceUsers(settings, helpdesk.wire, ledger.users, clock),
+        files,
+        mail=smtp,
+        log_entry=log_entry,
+    )
+    mails = Pace("email", settings.EMAIL_RATE)
+    calls = Pace("ticket", settings.PURESERVICE_RATE, CALLS)
+    by_mail = settings.TICKET_MESSAGE_VIA == "email"
+    lost_after = timedelta(seconds=settings.RELEASE_AGAIN_SECONDS)
+    email_queue = storage.queue(settings.DELIVER_EMAIL_QUEUE)
+    ticket_queue = storage.queue(settings.DELIVER_TICKET_QUEUE)
     return Services(
         settings=settings,
         clock=clock,
@@ -66,11 +87,11 @@ def bootstrap(
         watch=Watch(ledger),
         helpdesk=helpdesk,
         smtp=smtp,
-        email=Lane(
-            smtp,
-            storage.queue(settings.DELIVER_EMAIL_QUEUE),
-            settings.EMAIL_RATE,
-            timedelta(seconds=settings.RELEASE_AGAIN_SECONDS),
-        ),
+        ticket=ticket,
+        directory=PureserviceLists(settings, helpdesk.wire, helpdesk.names),
+        lanes={
+            "email": Lane(smtp, email_queue, (mails,), lost_after),
+            "ticket": Lane(ticket, ticket_queue, (calls, mails)[: 1 + by_mail], lost_after),
+        },
         health=Health({"storage": storage, "pureservice": helpdesk, "smtp": smtp}, clock),
     )

@@ -19,6 +19,8 @@ a key or a body: it ends up in logs.
 
 from datetime import timedelta
 
+from shared.domain.delivery import Reason
+
 
 class UtsendelseError(Exception):
     """Base of everything we raise on purpose."""
@@ -41,7 +43,11 @@ class StoppedError(TransientError):
 
 
 class PermanentError(UtsendelseError):
-    """Nothing was sent and never will be."""
+    """Nothing was sent and never will be. `reason` is what the recipient's row says of it."""
+
+    def __init__(self, message: str, reason: Reason = Reason.REFUSED) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class DuplicateError(UtsendelseError):

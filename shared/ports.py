@@ -10,9 +10,19 @@ from enum import Enum
 from typing import Protocol
 
 from shared.domain.campaign import RecipientList
-from shared.domain.delivery import OpenDelivery
-from shared.domain.helpdesk import Attachment, Candidate, MemberPage, Names, Ticket
+from shared.domain.delivery import OpenDelivery, Outcome
+from shared.domain.helpdesk import (
+    Attachment,
+    Candidate,
+    MemberPage,
+    Names,
+    Original,
+    Ticket,
+    TicketState,
+)
+from shared.domain.lists import ListRule, NamedList
 from shared.domain.message import Message
+from shared.domain.recipient import Member, MemberKind
 
 Clock = Callable[[], datetime]
 
@@ -112,6 +122,18 @@ class Files(Protocol):
     async def get(self, name: str) -> bytes | None: ...
 
 
+class Claims(Protocol):
+    """Claims on things that two workers must not do at the same time, on any host."""
+
+    async def take(self, what: str, now: datetime, lease: timedelta) -> str | None:
+        """A claim that is ours until now + lease; None while somebody else may be at it."""
+        ...
+
+    async def release(self, what: str, claim: str) -> None:
+        """It is done. Never called when it may still be going on: then the lease runs out."""
+        ...
+
+
 class Helpdesk(Protocol):
     """Pureservice, as far as a campaign needs it.
 
@@ -153,6 +175,29 @@ class Helpdesk(Protocol):
         """
         ...
 
+    async def original(self, ticket_id: int) -> Original:
+        """What the recipients' tickets take over from this one."""
+        ...
+
+    async def written_text(self, ticket_id: int, email_id: int) -> str | None:
+        """What the case worker wrote of this e-mail, without the helpdesk's template around it.
+
+        None when it cannot be told.
+        """
+        ...
+
+    async def recipient_tickets(self, campaign: str) -> list[TicketState]:
+        """Every ticket whose key begins with the campaign's id: one call per 500."""
+        ...
+
+    async def related_tickets(self, ticket_id: int) -> set[int]:
+        """The tickets that are related to this one as its recipients' tickets."""
+        ...
+
+    async def relate_tickets(self, ticket_id: int, others: Sequence[int]) -> None:
+        """Relate these to it, in one call."""
+        ...
+
     async def mark_email_sent(self, email_id: int) -> None: ...
 
     async def attachments(self, ticket_id: int) -> list[Attachment]: ...
@@ -184,6 +229,7 @@ class Promise(Enum):
     """What a channel can do about a send that ended without an outcome."""
 
     DEDUPLICATES = "repeating with the same key is harmless"
+    CAN_BE_ASKED = "a look-up shows how far it came"
     NEITHER = "only a person can find out"
 
 
@@ -209,9 +255,10 @@ Note = Callable[[str], Awaitable[None]]
 
 
 class Channel(Protocol):
-    """A way to reach a recipient."""
+    """A way to reach a recipient. `gates` are the channels that must be open, its own first."""
 
     name: str
+    gates: tuple[str, ...]
     promise: Promise
     time_limit: timedelta  #: a send that has not ended by then is given up
 
@@ -224,4 +271,56 @@ class Channel(Protocol):
 
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The message as recipients got it, but addressed to nobody."""
+        ...
+
+
+class Asked(Protocol):
+    """The rest of a channel that CAN_BE_ASKED what became of a delivery.
+
+    Both raise TransientError when nobody answers just now.
+    """
+
+    async def find(self, delivery: OpenDelivery) -> Receipt | str:
+        """How far an interrupted send came: all the way, or to this note ("": nothing was done).
+
+        Asked only when the send can no longer be alive. Raises UncertainError when not even
+        asking can tell.
+        """
+        ...
+
+    async def check(self, submitted: Sequence[OpenDelivery]) -> Mapping[str, Outcome]:
+        """What has become of these, by id. *Submitted*, with a reason, is what is not settled yet.
+
+        What does not come back has not been looked at.
+        """
+        ...
+
+
+class RecipientLists(Protocol):
+    """The recipient lists and the companies that may be on them.
+
+    Raises as `Helpdesk` does; writes are never repeated by the adapter either.
+    """
+
+    async def lists(self) -> list[NamedList]:
+        """Every list that is in use. Raises SetupError as `Helpdesk.names` does."""
+        ...
+
+    async def companies(self, rule: ListRule) -> list[Member]:
+        """The companies that belong on the rule's list, without those that are disabled."""
+        ...
+
+    async def members(self, list_id: int, kind: MemberKind) -> list[Member]:
+        """The list's relations to users or to companies, by the configured relation type alone.
+
+        Raises SetupError when that name is not configured, or stands for more than one type.
+        """
+        ...
+
+    async def add(self, list_id: int, members: Sequence[Member]) -> None:
+        """All in one call; they are of one kind."""
+        ...
+
+    async def remove(self, member: Member) -> None:
+        """Remove the relation that makes it a member, and no other."""
         ...

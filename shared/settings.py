@@ -98,8 +98,10 @@ class Settings(BaseSettings):
     INSTALLATION: Slug
     ONLY_SEND_TO: Annotated[str, AfterValidator(_not_empty_list)]
 
-    # Azure
-    AzureWebJobsStorage: SecretStr
+    # Azure: the storage account, by its name and the app's identity or by a connection string
+    AzureWebJobsStorage__accountName: Annotated[str, Field(pattern=r"^([a-z0-9]{3,24})?$")] = ""
+    AzureWebJobsStorage__clientId: str = ""
+    AzureWebJobsStorage: SecretStr = SecretStr("")
     # (the host reads these five by itself, from the bindings, and knows no default of ours)
     DISCOVER_SCHEDULE: Schedule
     ACCOUNT_SCHEDULE: Schedule
@@ -180,7 +182,14 @@ class Settings(BaseSettings):
 
     @field_validator("AzureWebJobsStorage")
     @classmethod
-    def _is_connection_string(cls, value: SecretStr) -> SecretStr:
+    def _one_way_to_the_storage(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        account = info.data.get("AzureWebJobsStorage__accountName")  # None: that is wrong itself
+        if not value.get_secret_value():
+            if account == "":
+                raise ValueError("must be set where AzureWebJobsStorage__accountName is not")
+            return value
+        if account:
+            raise ValueError("must be empty where AzureWebJobsStorage__accountName is set")
         names = {part.partition("=")[0] for part in value.get_secret_value().split(";")}
         if not names & {"AccountName", "UseDevelopmentStorage", "SharedAccessSignature"}:
             raise ValueError("is not a connection string of a storage account")
@@ -263,9 +272,13 @@ class Settings(BaseSettings):
     @field_validator("LEASE_SECONDS")
     @classmethod
     def _outlives_a_send(cls, value: int, info: ValidationInfo) -> int:
-        for patience, times in (("SMTP_TIMEOUT_SECONDS", 2), ("PURESERVICE_TIMEOUT_SECONDS", 4)):
-            if value < times * info.data.get(patience, 0):
-                raise ValueError(f"must be at least {times} times {patience}")
+        mail = info.data.get("SMTP_TIMEOUT_SECONDS", 0)
+        ticket = info.data.get("PURESERVICE_TIMEOUT_SECONDS", 0)
+        if value < 2 * mail + 3 * ticket:
+            raise ValueError(
+                "must be at least twice SMTP_TIMEOUT_SECONDS and three times"
+                " PURESERVICE_TIMEOUT_SECONDS together"
+            )
         return value
 
     @property
@@ -279,6 +292,24 @@ class Settings(BaseSettings):
     @property
     def grace(self) -> timedelta:
         return timedelta(seconds=self.GRACE_SECONDS)
+
+    @property
+    def first_check(self) -> timedelta:
+        return timedelta(seconds=self.TICKET_CHECK_SECONDS)
+
+    @property
+    def longest_wait(self) -> timedelta:
+        return timedelta(minutes=self.TICKET_WAIT_MINUTES)
+
+    @property
+    def campaign_users(self) -> dict[str, str]:
+        """The channel that each made-up user stands for, by the user's address in lower case."""
+        users = {self.EMAIL_CAMPAIGN_USER: "email", self.TICKET_CAMPAIGN_USER: "ticket"}
+        return {address_key(user): channel for user, channel in users.items() if user}
+
+    def ticket_link(self, number: int) -> str:
+        """Where a case worker opens the ticket."""
+        return f"{str(self.PURESERVICE_URL).rstrip('/')}/agent/#/ticket/{number}/"
 
     @property
     def default_sender(self) -> Sender:

@@ -54,6 +54,12 @@ def test_whom_we_may_write_to_has_no_default(environment):
         ({"DELIVER_EMAIL_QUEUE": "a" * 57}, "DELIVER_EMAIL_QUEUE"),
         ({"INSTALLATION": "Har mellomrom"}, "INSTALLATION"),
         ({"AzureWebJobsStorage": "tull"}, "AzureWebJobsStorage"),
+        ({"AzureWebJobsStorage": ""}, "AzureWebJobsStorage"),
+        ({"AzureWebJobsStorage__accountName": "stutsendelse"}, "AzureWebJobsStorage"),
+        (
+            {"AzureWebJobsStorage__accountName": "St-Utsendelse", "AzureWebJobsStorage": ""},
+            "AzureWebJobsStorage__accountName",
+        ),
         ({"DISCOVER_SCHEDULE": "* * * * *"}, "DISCOVER_SCHEDULE"),
         ({"DELIVER_EMAIL_QUEUE": "Deliver_Email"}, "DELIVER_EMAIL_QUEUE"),
         ({"PURESERVICE_URL": "fjordvik"}, "PURESERVICE_URL"),
@@ -91,6 +97,12 @@ def test_all_problems_are_listed_at_once(environment):
         "AzureWebJobsStorage",
         "ONLY_SEND_TO",
     }
+
+
+def test_the_storage_account_can_be_reached_without_a_connection_string(environment):
+    environment.delenv("AzureWebJobsStorage")
+    environment.setenv("AzureWebJobsStorage__accountName", "stutsendelse")
+    assert read_settings().AzureWebJobsStorage.get_secret_value() == ""
 
 
 def test_no_secret_is_in_an_error_or_in_print(environment):

@@ -6,7 +6,7 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -31,8 +31,18 @@ from shared.adapters.pureservice_wire import (
 )
 from shared.domain.campaign import RecipientList
 from shared.domain.delivery import NEVER
-from shared.domain.helpdesk import Attachment, Candidate, MemberPage, Names, Ticket
-from shared.domain.recipient import Member, MemberKind
+from shared.domain.helpdesk import (
+    Attachment,
+    Candidate,
+    MemberPage,
+    Names,
+    Original,
+    Ticket,
+    TicketState,
+)
+from shared.domain.message import Classification
+from shared.domain.recipient import Member, MemberKind, address_key
+from shared.domain.recipient_ticket import ticket_key
 from shared.errors import PermanentError, SetupError, TransientError, UtsendelseError
 from shared.ports import Clock
 from shared.settings import Settings
@@ -40,11 +50,13 @@ from shared.settings import Settings
 NAMES_LAST = timedelta(minutes=15)
 
 SOLVED_FROM = 50  #: a status with this core status or a higher one is solved or closed
-NOTE = 1  #: a communication's type
+NOTE, MESSAGE = 1, 2  #: a communication's type
 OUTBOUND, INTERNAL = 2, 3  #: a communication's or an e-mail's direction
 SENT, FAILED = 4, 5  #: an e-mail's status
+REFERENCE = "customerReference"  #: the field by which a recipient's ticket is found again
 SILENT = 1  #: a ticket's visibility: the end user sees it and gets no mail about it
 
+_CUSTOM = re.compile(r"cf_\d+").fullmatch
 _ADDRESS = re.compile(r"[^\s<>()\[\];,\"']+@[^\s<>()\[\];,\"']+")
 
 
@@ -59,18 +71,16 @@ class Pureservice:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._wire = Wire(settings, clock, transport, sleep)
-        #: One made-up user per channel.
-        self._campaign_users = (settings.EMAIL_CAMPAIGN_USER,)
+        self.wire = Wire(settings, clock, transport, sleep)
         self._names: tuple[Names, datetime] | None = None
 
     async def close(self) -> None:
-        await self._wire.close()
+        await self.wire.close()
 
     async def answers(self) -> bool:
         """True when it answers, and takes our key, just now."""
         try:
-            await self._wire.page("/department/", "departments", 0)
+            await self.wire.page("/department/", "departments", 0)
         except UtsendelseError:
             return False
         return True
@@ -87,30 +97,38 @@ class Pureservice:
     async def _look_up_names(self) -> Names:
         # a change may have a status of the same name as a ticket's
         for_tickets = '!disabled AND requesttype.key == "Ticket"'
-        statuses = (await self._wire.all("/status/", "statuses", filter=for_tickets)).statuses
-        types = (await self._wire.all("/assettype/", "assettypes")).assettypes
-        zones = (await self._wire.all("/department/", "departments")).departments
-        teams = (await self._wire.all("/team/", "teams")).teams
+        statuses = (await self.wire.all("/status/", "statuses", filter=for_tickets)).statuses
+        types = (await self.wire.all("/assettype/", "assettypes")).assettypes
+        zones = (await self.wire.all("/department/", "departments")).departments
+        teams = (await self.wire.all("/team/", "teams")).teams
 
         lookup = _Lookup(self._settings)
         ready, running, attention = (
             lookup.one(setting, "status for tickets", statuses, optional=True)
             for setting in ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION")
         )
+        review = lookup.one("STATUS_REVIEW", "status for tickets", statuses, optional=True)
         solved = lookup.one("STATUS_SOLVED", "status for tickets", statuses)
+        recipient_status = recipient_relation = 0
+        if self._settings.TICKET_CAMPAIGN_USER:
+            recipient_status = lookup.unsolved("TICKET_STATUS", statuses)
+            if self._settings.TICKET_RELATION:
+                any_type = await self.wire.all("/relationshiptype/", "relationshiptypes")
+                recipient_relation = lookup.one(
+                    "TICKET_RELATION", "relation type", any_type.relationshiptypes
+                )
         list_type = lookup.one("LIST_ASSET_TYPE", "asset type", types)
-        ticket_relations = member_relations = frozenset[int]()
+        ticket_relations = user_relations = company_relations = frozenset[int]()
         if list_type:
             [list_type_name] = (row.name for row in types if row.id == list_type)
             of_lists = f"fromAssetType.name == {quoted(list_type_name)}"
-            answer = await self._wire.all(
-                "/relationshiptype/", "relationshiptypes", filter=of_lists
-            )
+            answer = await self.wire.all("/relationshiptype/", "relationshiptypes", filter=of_lists)
             what, relations = f"relation type on {list_type_name!r}", answer.relationshiptypes
             ticket_relations = lookup.ids("LIST_TICKET_RELATION", what, relations)
-            member_relations = lookup.ids(
-                "LIST_USER_RELATION", what, relations, optional=True
-            ) | lookup.ids("LIST_COMPANY_RELATION", what, relations, optional=True)
+            user_relations, company_relations = (
+                lookup.ids(setting, what, relations, optional=True)
+                for setting in ("LIST_USER_RELATION", "LIST_COMPANY_RELATION")
+            )
         lookup.senders(zones, teams)
         if lookup.problems:
             raise SetupError(
@@ -121,25 +139,32 @@ class Pureservice:
             running=running or None,
             attention=attention or None,
             solved=solved,
+            review=review or None,
             list_type=list_type,
             ticket_relations=ticket_relations,
-            member_relations=member_relations,
+            member_relations=user_relations | company_relations,
+            user_relations=user_relations,
+            company_relations=company_relations,
             zones={row.id: row.name.strip() for row in zones},
             teams={row.id: row.name.strip() for row in teams},
+            statuses={row.id: row.name.strip() for row in statuses},
+            recipient_status=recipient_status or None,
+            recipient_relation=recipient_relation or None,
         )
 
     # -- tickets
 
     async def campaign_tickets(self) -> list[Ticket]:
-        users = " OR ".join(f"emailAddress == {quoted(user)}" for user in self._campaign_users)
+        made_up = (self._settings.EMAIL_CAMPAIGN_USER, self._settings.TICKET_CAMPAIGN_USER)
+        users = " OR ".join(f"emailAddress == {quoted(user)}" for user in made_up if user)
         open_ones = f"({users}) AND status.coreStatus < {SOLVED_FROM} AND !isMarkedForDeletion"
-        answer = await self._wire.all("/ticket/", "tickets", filter=open_ones)
+        answer = await self.wire.all("/ticket/", "tickets", filter=open_ones)
         return [
             self._ticket(row) for row in answer.tickets if self._is_campaign_user(row.email_address)
         ]
 
     async def ticket(self, ticket_id: int) -> Ticket:
-        answer = await self._wire.one(f"/ticket/{ticket_id}", "tickets")
+        answer = await self.wire.one(f"/ticket/{ticket_id}", "tickets")
         if not answer.tickets:
             raise PermanentError(f"pureservice: there is no ticket {ticket_id}")
         return self._ticket(answer.tickets[0])
@@ -168,12 +193,13 @@ class Pureservice:
         return Ticket(
             id=row.id,
             request_number=row.request_number,
+            end_user=row.email_address,
             subject=row.subject,
             status_id=row.status_id,
             deleted=row.is_marked_for_deletion,
             modified=row.changed,
             modified_by=row.modified_by_id,
-            mark=str((row.model_extra or {}).get(self._settings.CAMPAIGN_MARK_FIELD, "")),
+            mark=row.text(self._settings.CAMPAIGN_MARK_FIELD),
             solution=row.solution,
             zone_id=row.assigned_department_id,
             team_id=row.assigned_team_id,
@@ -181,14 +207,65 @@ class Pureservice:
 
     def _is_campaign_user(self, text: str) -> bool:
         """Whether any of the addresses in the text is a made-up one, however they are written."""
-        ours = {user.casefold() for user in self._campaign_users}
-        return not ours.isdisjoint(found.casefold() for found in _ADDRESS.findall(text))
+        ours = self._settings.campaign_users.keys()
+        return not ours.isdisjoint(address_key(found) for found in _ADDRESS.findall(text))
+
+    async def original(self, ticket_id: int) -> Original:
+        answer = await self.wire.one(f"/ticket/{ticket_id}", "tickets", include="user")
+        if not answer.tickets:
+            raise PermanentError(f"pureservice: there is no ticket {ticket_id}")
+        row = answer.tickets[0]
+        own = {name: value for name, value in (row.model_extra or {}).items() if _CUSTOM(name)}
+        own.pop(self._settings.CAMPAIGN_MARK_FIELD, None)
+        users = [user.name for user in answer.linked.users if user.id == row.user_id]
+        return Original(
+            description=row.description,
+            classification=_classification(row),
+            fields=tuple(sorted(own.items())),
+            end_user_name=users[0] if users else "",
+        )
+
+    async def recipient_tickets(self, campaign: str) -> list[TicketState]:
+        beginning = ticket_key(campaign, "")
+        answer = await self.wire.all(
+            "/ticket/", "tickets", filter=f"{REFERENCE}.contains({quoted(beginning)})"
+        )
+        return [
+            TicketState(row.id, row.request_number, key, row.status_id, row.changed)
+            for row in answer.tickets
+            if (key := row.text(REFERENCE)).startswith(beginning)
+        ]
+
+    async def related_tickets(self, ticket_id: int) -> set[int]:
+        relation = (await self.names()).recipient_relation
+        answer = await self.wire.all(
+            f"/relationship/{ticket_id}/fromTicket",
+            "relationships",
+            filter=f"toTicketId != null AND typeId == {relation}",
+        )
+        return {row.to_ticket_id for row in answer.relationships if row.to_ticket_id}
+
+    async def relate_tickets(self, ticket_id: int, others: Sequence[int]) -> None:
+        relation = (await self.names()).recipient_relation
+        rows = [
+            {
+                "main": "toTicketId",
+                "inverseMain": "fromTicketId",
+                "links": {
+                    "type": {"id": relation},
+                    "fromTicket": {"id": ticket_id},
+                    "toTicket": {"id": other},
+                },
+            }
+            for other in others
+        ]
+        await self._post("/relationship/", {"relationships": rows})
 
     # -- messages
 
     async def communications_to_send(self, ticket_id: int) -> list[Candidate]:
         kind = f"{self._settings.MESSAGE_TYPE_FIELD} == {quoted(self._settings.MESSAGE_TYPE_NAME)}"
-        answer = await self._wire.all(
+        answer = await self.wire.all(
             "/communication/",
             "communications",
             filter=f"ticketId == {ticket_id} AND {kind}",
@@ -200,7 +277,7 @@ class Pureservice:
         ]
 
     async def failed_emails(self, ticket_id: int) -> list[Candidate]:
-        answer = await self._wire.all(
+        answer = await self.wire.all(
             "/email/",
             "emails",
             filter=f"ticketId == {ticket_id} AND direction == {OUTBOUND}",
@@ -213,6 +290,16 @@ class Pureservice:
             and not (row.is_initial or row.is_system)
             and self._is_campaign_user(row.to)
         ]
+
+    async def written_text(self, ticket_id: int, email_id: int) -> str | None:
+        answer = await self.wire.all(
+            "/communication/",
+            "communications",
+            filter=f"ticketId == {ticket_id} AND type == {MESSAGE} AND direction == {OUTBOUND}",
+        )
+        return next(
+            (row.text for row in answer.communications if row.message_id == str(email_id)), None
+        )
 
     async def _candidate(self, kind: str, row: MessageRow, html: str, answer: Answer) -> Candidate:
         return Candidate(
@@ -233,13 +320,13 @@ class Pureservice:
             if not known:
                 return ()
             # the files of all the messages came, and nothing says whose: ask for this one alone
-            alone = await self._wire.all(
+            alone = await self.wire.all(
                 f"/{kind}/", f"{kind}s", filter=f"id == {row.id}", include="attachments"
             )
             return tuple(_attachment(file) for file in alone.linked.attachments)
         if missing := [id_ for id_ in ids if id_ not in known]:
             these = " OR ".join(f"id == {id_}" for id_ in missing)
-            more = await self._wire.all("/attachment/", "attachments", filter=these)
+            more = await self.wire.all("/attachment/", "attachments", filter=these)
             known |= {file.id: file for file in more.attachments}
         if lost := [id_ for id_ in ids if id_ not in known]:
             raise TransientError(f"pureservice: {kind} {row.id}: attachments {lost} are not there")
@@ -250,7 +337,7 @@ class Pureservice:
         await self._patch(f"/email/{email_id}", {"status": SENT}, accept=ANYTHING)
 
     async def notes(self, ticket_id: int) -> list[str]:
-        answer = await self._wire.all(
+        answer = await self.wire.all(
             "/communication/",
             "communications",
             filter=f"ticketId == {ticket_id} AND type == {NOTE}",
@@ -269,14 +356,14 @@ class Pureservice:
     # -- files
 
     async def attachments(self, ticket_id: int) -> list[Attachment]:
-        answer = await self._wire.all(
+        answer = await self.wire.all(
             "/attachment/", "attachments", filter=f"ticketId == {ticket_id}"
         )
         return [_attachment(row) for row in answer.attachments]
 
     async def download(self, attachment: Attachment) -> bytes:
         what = f"attachment {attachment.id}"
-        media_type, data = await self._wire.file(f"/attachment/download/{attachment.id}")
+        media_type, data = await self.wire.file(f"/attachment/download/{attachment.id}")
         expected = f"{attachment.content_type} {PurePath(attachment.name).suffix}".casefold()
         if any(page in media_type and page not in expected for page in ("htm", "json")):
             raise PermanentError(f"pureservice: {what}: {media_type} came instead of the file")
@@ -304,7 +391,7 @@ class Pureservice:
 
     async def lists(self, ticket_id: int) -> list[RecipientList]:
         names = await self.names()
-        answer = await self._wire.all(
+        answer = await self.wire.all(
             f"/relationship/{ticket_id}/fromTicket",
             "relationships",
             filter=f"toAsset.typeId == {names.list_type}",
@@ -329,7 +416,7 @@ class Pureservice:
     async def members(self, list_id: int, start: int) -> MemberPage:
         names = await self.names()
         types = " OR ".join(f"typeId == {id_}" for id_ in sorted(names.member_relations))
-        answer, last = await self._wire.page(
+        answer, last = await self.wire.page(
             f"/relationship/{list_id}/fromAsset",
             "relationships",
             start,
@@ -348,10 +435,10 @@ class Pureservice:
     # -- writes
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
-        await self._wire.write("POST", path, body, content_type=JSON_API)
+        await self.wire.write("POST", path, body)
 
     async def _patch(self, path: str, body: dict[str, Any], accept: str = JSON_API) -> None:
-        await self._wire.write("PATCH", path, body, content_type="application/json", accept=accept)
+        await self.wire.write("PATCH", path, body, content_type="application/json", accept=accept)
 
 
 class _Lookup:
@@ -383,6 +470,17 @@ class _Lookup:
                 " give them different names in Pureservice"
             )
         return min(found, default=0)
+
+    def unsolved(self, setting: str, statuses: Iterable[Named]) -> int:
+        """The status that has the name, for a ticket that somebody is yet to answer."""
+        id_ = self.one(setting, "status for tickets", statuses)
+        core = next((row.core_status for row in statuses if row.id == id_), None)
+        if core is not None and core >= SOLVED_FROM:
+            self.problems.append(
+                f"{setting}: {getattr(self._settings, setting)!r} is a status for tickets that are"
+                " solved. Choose one for tickets that wait for an answer"
+            )
+        return id_
 
     def senders(self, zones: Iterable[Named], teams: Iterable[Named]) -> None:
         for key in self._settings.SENDERS:
@@ -452,6 +550,31 @@ def _attachment(row: AttachmentRow) -> Attachment:
         size=row.content_length,
         visible=row.is_visible,
         embedded=row.embedded,
+        content_id=row.content_id,
+    )
+
+
+def _classification(row: TicketRow) -> Classification | None:
+    """None when the ticket lacks what Pureservice demands of a new one."""
+    if not (
+        row.request_type_id
+        and row.ticket_type_id
+        and row.priority_id
+        and row.source_id
+        and row.assigned_department_id
+    ):
+        return None
+    return Classification(
+        request_type=row.request_type_id,
+        ticket_type=row.ticket_type_id,
+        priority=row.priority_id,
+        source=row.source_id,
+        zone=row.assigned_department_id,
+        team=row.assigned_team_id,
+        agent=row.assigned_agent_id,
+        category1=row.category1_id,
+        category2=row.category2_id,
+        category3=row.category3_id,
     )
 
 

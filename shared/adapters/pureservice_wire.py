@@ -63,7 +63,7 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_ADDRESS = re.compile(r"[^\s\"'<>]+@[^\s\"'<>]+")
+ADDRESS = re.compile(r"[^\s\"'<>]+@[^\s\"'<>]+")
 
 # httpx tells every URL at info, and our filters have addresses in them.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -147,29 +147,49 @@ class Dated(Thing):
 class Named(Thing):
     name: str = ""
     disabled: bool = False
+    core_status: int | None = None  #: of a status
 
 
 class TicketRow(Dated):
-    model_config = ConfigDict(extra="allow")  # a setting says which field has our mark
+    model_config = ConfigDict(extra="allow")  # settings name some fields, see `text`
 
     request_number: int
     status_id: int
+    user_id: int | None = None
     subject: str = ""
+    description: str = ""
     solution: str = ""
     email_address: str = ""
     is_marked_for_deletion: bool = False
+    request_type_id: int | None = None
+    ticket_type_id: int | None = None
+    priority_id: int | None = None
+    source_id: int | None = None
     assigned_department_id: int | None = None
     assigned_team_id: int | None = None
+    assigned_agent_id: int | None = None
+    category1_id: int | None = None
+    category2_id: int | None = None
+    category3_id: int | None = None
+
+    def text(self, field: str) -> str:
+        """A field that is not named here, as text."""
+        return str((self.model_extra or {}).get(field, ""))
 
 
 class MessageRow(Dated):
     """A communication or an e-mail."""
 
+    ticket_id: int | None = None
+    type: int | None = None
+    direction: int | None = None
     subject: str = ""
     text: str = ""  #: a communication's HTML, an e-mail's plain text
     html: str = ""
     to: str = ""
+    message_id: str = ""  #: of a communication: the id of the e-mail it became, perhaps
     status: int | None = None
+    status_message: str = ""
     is_initial: bool = False
     is_system: bool = False
     attachments_ids: tuple[int, ...] | None = None  #: None when nothing was said
@@ -182,6 +202,7 @@ class AttachmentRow(Thing):
     content_length: int | None = None
     is_visible: bool = False
     embedded: bool = False
+    content_id: str = ""
 
 
 class RelationRow(Thing):
@@ -189,12 +210,14 @@ class RelationRow(Thing):
     to_asset_id: int | None = None
     to_user_id: int | None = None
     to_company_id: int | None = None
+    to_ticket_id: int | None = None
     created: Time | None = None
 
 
 class AssetRow(Thing):
     type_id: int
     name: str = ""
+    unique_id: str = ""
     is_marked_for_deletion: bool = False
 
 
@@ -210,7 +233,10 @@ class UserRow(Thing):
 
 
 class CompanyRow(Named):
+    model_config = ConfigDict(extra="allow")  # a setting says which field has the category
+
     email_address_id: int | None = None
+    organization_number: str = ""
 
 
 class AddressRow(Thing):
@@ -254,17 +280,8 @@ class Answer(Rows):
 
     @classmethod
     def of(cls, body: bytes, plural: str) -> Self:
-        """Wrapped or bare, a list or one alone. Raises ValueError when it is none of these."""
-        data = json.loads(body)
-        if isinstance(data, dict) and plural not in data and "id" in data:
-            data = [data]
-        if isinstance(data, list):
-            data = {plural: data}
-        if not isinstance(data, dict) or plural not in data:
-            raise ValueError(f"no {plural} in the answer")
-        if isinstance(data[plural], dict):
-            data[plural] = [data[plural]]
-        return cls.model_validate(data)
+        """Raises ValueError when it cannot be read."""
+        return cls.model_validate(_wrapped(body, plural))
 
     def and_then(self, more: "Answer") -> "Answer":
         linked = self.linked.model_copy(update=_joined(self.linked, more.linked))
@@ -272,6 +289,35 @@ class Answer(Rows):
 
     def keys(self, plural: str) -> list[int]:
         return [row.id for row in getattr(self, plural)]
+
+
+class Made(Thing):
+    """What was made: of all that a row has, only this is sure to be in the answer."""
+
+    request_number: int | None = None
+    attachments: tuple[AttachmentRow, ...] = ()  #: when they were asked for, and came
+
+    @classmethod
+    def of(cls, body: bytes, plural: str) -> Self:
+        """Raises ValueError when there is not exactly one, or it cannot be read."""
+        data = _wrapped(body, plural)
+        [row] = data[plural]
+        linked = data.get("linked") or {}
+        return cls.model_validate({**row, "attachments": linked.get("attachments", ())})
+
+
+def _wrapped(body: bytes, plural: str) -> dict[str, Any]:
+    """Wrapped or bare, a list or one alone. Raises ValueError when it is none of these."""
+    data = json.loads(body)
+    if isinstance(data, dict) and plural not in data and "id" in data:
+        data = [data]
+    if isinstance(data, list):
+        data = {plural: data}
+    if not isinstance(data, dict) or plural not in data:
+        raise ValueError(f"no {plural} in the answer")
+    if isinstance(data[plural], dict):
+        data[plural] = [data[plural]]
+    return data
 
 
 # -- calls
@@ -349,24 +395,51 @@ class Wire:
 
         return await self._patiently(once)
 
+    async def create(
+        self, path: str, plural: str, row: Mapping[str, Any], include: str = "", **linked: Any
+    ) -> Made:
+        """What was made of this row. Raises UncertainError when nobody can say whether it was."""
+        body = {plural: [row], **({"linked": linked} if linked else {})}
+        params = {"include": include} if include else None
+        async with self._writing("POST", path, body, params=params) as response:
+            return Made.of(await _whole(response), plural)
+
     async def write(
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | None = None,
         *,
-        content_type: str,
+        content_type: str = JSON_API,
         accept: str = JSON_API,
     ) -> None:
         """Done when it returns. Raises UncertainError when nobody can say whether it was."""
-        content = json.dumps(body).encode()
+        async with self._writing(method, path, body, content_type, accept) as response:
+            with suppress(httpx.RequestError):  # the status has said it all
+                await response.aread()
+
+    @asynccontextmanager
+    async def _writing(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        content_type: str = JSON_API,
+        accept: str = JSON_API,
+        params: Params | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """The answer to a write, which is never repeated."""
         async with self._exchange(
-            method, path, accept=accept, content=content, content_type=content_type
+            method,
+            path,
+            accept=accept,
+            params=params,
+            content=None if body is None else json.dumps(body).encode(),
+            content_type=None if body is None else content_type,
         ) as response:
             if "html" in _media_type(response):
                 raise UncertainError(f"pureservice: {method} {path}: a web page answered")
-            with suppress(httpx.RequestError):  # the status has said it all
-                await response.aread()
+            yield response
 
     async def _read(self, path: str, plural: str, params: Params) -> Answer:
         async def once() -> Answer:
@@ -483,5 +556,5 @@ async def _message(response: httpx.Response) -> str:
     """The server's own words, fit for a log: on one line, cut short, no addresses."""
     with suppress(ValueError, KeyError, TypeError, httpx.RequestError, PermanentError):
         words = str(json.loads(await _whole(response))["message"])
-        return f" ({_ADDRESS.sub('…@…', _CONTROL.sub(' ', words))[:200]})"
+        return f" ({ADDRESS.sub('…@…', _CONTROL.sub(' ', words))[:200]})"
     return ""

@@ -7,7 +7,7 @@ DATA begun    an answer decides; without one nobody knows, and a person must loo
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -72,6 +72,7 @@ class SmtpChannel:
     """
 
     name = "email"
+    gates: tuple[str, ...] = ("email",)
     promise = Promise.NEITHER
 
     def __init__(
@@ -93,7 +94,7 @@ class SmtpChannel:
         self._per_connection = per_connection
         self._idle: list[_Connection] = []
         self._goodbyes: set[asyncio.Task[None]] = set()
-        self._bodies: dict[Message, asyncio.Task[bytes]] = {}
+        self._bodies: dict[Hashable, asyncio.Task[bytes]] = {}
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """Hand the mail to the server within `time_limit`; its answer is final."""
@@ -209,10 +210,11 @@ class SmtpChannel:
 
     async def _body(self, message: Message) -> bytes:
         """What everybody gets, made once however many workers ask for it at the same time."""
-        task = self._bodies.pop(message, None)
+        content = (message.html, message.text, message.files)  # not the subject: it may have a tag
+        task = self._bodies.pop(content, None)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = asyncio.create_task(self._make_body(message))
-        self._bodies[message] = task  # the last one used is the last to go
+        self._bodies[content] = task  # the last one used is the last to go
         while len(self._bodies) > BODIES:
             del self._bodies[next(iter(self._bodies))]
         return await asyncio.shield(task)

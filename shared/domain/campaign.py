@@ -127,10 +127,12 @@ class Campaign:
     lists: tuple[RecipientList, ...] = ()
     cursor: Cursor = Cursor()
     planned: int = 0
+    companies: int = 0  #: how many of those planned are companies
     left_out: int = 0
     starts_at: datetime = NEVER  #: nothing leaves before this
     solved_status: int = 0  #: what the report sets; looked up at the start, when it was there
     finished_at: datetime = NEVER
+    reviews: int = 0  #: how often we have told who has answered
     steps: frozenset[str] = frozenset()  #: what has been done and must not be done twice
     ticket_seen: str = ""  #: the ticket's `modified` after our last word on it, when blocked
     listed: bool = False  #: the stored row stands in the index of active campaigns

@@ -63,6 +63,10 @@ class Reason(StrEnum):
     GAVE_UP = "gave_up"  #: still failing after the last attempt
     TECHNICAL = "technical"  #: our own side kept failing
     NOT_ON_TEST_LIST = "not_on_test_list"  #: ONLY_SEND_TO does not let it through
+    NO_USER = "no_user"  #: the address is that of a user who must not or cannot be written to
+    MAIL_FAILED = "mail_failed"  #: the helpdesk tried to send the message, and could not
+    NOT_MAILED = "not_mailed"  #: the helpdesk has the message, and no mail has come of it
+    STILL_QUEUED = "still_queued"  #: the helpdesk has had the mail in its outbox for too long
 
 
 def delivery_id(campaign: str, recipient_key: str) -> str:
@@ -87,8 +91,8 @@ class OpenDelivery:
     """What is left to do: exists only until the delivery is settled, and carries what a send needs.
 
     `slot` is when it was last released for, `not_before` when it may be claimed at the earliest,
-    `note` the provider's reference between two effects, `submitted` when a provider has it and
-    answers later, `poisoned` how often the queue gave up.
+    `note` the provider's reference between two effects, `submitted_at` since when a provider has it
+    that answers later, `poisoned` how often the queue gave up.
     """
 
     id: str
@@ -100,9 +104,13 @@ class OpenDelivery:
     slot: datetime = NEVER
     not_before: datetime = NEVER
     note: str = ""
-    submitted: bool = False
+    submitted_at: datetime = NEVER
     poisoned: int = 0
     version: str = ""  #: the stored row's ETag
+
+    @property
+    def submitted(self) -> bool:
+        return self.submitted_at != NEVER
 
     def claimable(self, now: datetime) -> bool:
         """True when a worker may take it. An expired claim is for the sweep, never for a worker."""

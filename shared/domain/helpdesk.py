@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.message import Classification
 from shared.domain.recipient import Member
 
 
@@ -11,6 +12,7 @@ from shared.domain.recipient import Member
 class Ticket:
     id: int
     request_number: int
+    end_user: str  #: the address that the ticket's end user had when it was made
     subject: str
     status_id: int
     deleted: bool
@@ -30,6 +32,7 @@ class Attachment:
     size: int | None
     visible: bool
     embedded: bool
+    content_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,27 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """What recipients' tickets take after. No classification: not all that a ticket must have."""
+
+    description: str
+    classification: Classification | None
+    fields: tuple[tuple[str, str | int | float | bool], ...]
+    end_user_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicketState:
+    """How it stands with a recipient's ticket. `key` is what `ticket_key` made."""
+
+    id: int
+    number: int
+    key: str
+    status_id: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MemberPage:
     """One page of a list. `fingerprint` changes when anything on the page does."""
 
@@ -58,15 +82,22 @@ class MemberPage:
 class Names:
     """The ids behind the names in our settings, looked up once in a while.
 
-    A status that is not configured is None. `list_relations` holds every id that carries the name.
+    A status or relation that is not configured is None. The sets hold every id that carries the
+    name.
     """
 
     ready: int | None
     running: int | None
     attention: int | None
     solved: int
+    review: int | None
     list_type: int
     ticket_relations: frozenset[int]
     member_relations: frozenset[int]
     zones: Mapping[int, str]
     teams: Mapping[int, str]
+    statuses: Mapping[int, str]
+    recipient_status: int | None = None  #: what each recipient's ticket gets
+    recipient_relation: int | None = None  #: from the campaign's ticket to theirs
+    user_relations: frozenset[int] = frozenset()  #: these two are `member_relations` by kind
+    company_relations: frozenset[int] = frozenset()

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from html import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,40 @@ class File:
     content_type: str
     size: int
     blob: str
+    original: int = 0  #: its id in the helpdesk
+    content_id: str = ""  #: what the text refers to it by, when it is shown there
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Where in the helpdesk a ticket belongs, as the helpdesk's own ids."""
+
+    request_type: int
+    ticket_type: int
+    priority: int
+    source: int
+    zone: int
+    team: int | None = None
+    agent: int | None = None
+    category1: int | None = None
+    category2: int | None = None
+    category3: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketTemplate:
+    """What every recipient's ticket takes over from the campaign's: fixed when it starts.
+
+    `fields` are the self-made fields that have a value, `pictures` the files that the description
+    shows. The message and its files come on top of it.
+    """
+
+    subject: str
+    description: str
+    status: int
+    classification: Classification
+    fields: tuple[tuple[str, str | int | float | bool], ...] = ()
+    pictures: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +70,7 @@ class Message:
     text: str
     sender: Sender
     files: tuple[File, ...] = ()
+    ticket: TicketTemplate | None = None  #: where every recipient gets a ticket of their own
 
 
 _SPACES = re.compile(r"\s+")
@@ -51,3 +87,20 @@ def clean_subject(subject: str, tag_template: str) -> str:
     # spaces first: looking for a tag behind each of 100,000 spaces takes minutes
     one_line = _SPACES.sub(" ", subject)
     return _SPACES.sub(" ", tag_pattern(tag_template).sub(" ", one_line)).strip()
+
+
+#: How a helpdesk's templates begin a message, in the languages they come in.
+_GREETING = r"(?:hei|hallo|heisann|kjære|god dag|goddag|hello|hi|dear)"
+
+
+def without_traces(html: str, tag_template: str, end_user: str) -> str:
+    """The HTML without what belongs to the campaign's own ticket: its tag, and its end user's name
+    behind a greeting. A greeting that stands alone goes with the name.
+    """
+    html = tag_pattern(tag_template).sub(" ", html)
+    names = sorted({end_user, *end_user.split()[:1]} - {""}, key=len, reverse=True)
+    if not names:
+        return html
+    name = "|".join(re.escape(escape(one, quote=False)) for one in names)
+    alone = re.compile(rf"(?<=>)\s*{_GREETING}\s+(?:{name})\s*[,!.:]?\s*(?=<)", re.IGNORECASE)
+    return alone.sub("", html)

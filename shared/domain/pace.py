@@ -1,7 +1,10 @@
 """How fast a channel goes: slots, portions and the gate. Decides; others act."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate, zip_longest
+from typing import TypeVar
 
 from shared.domain.delivery import NEVER
 
@@ -13,6 +16,9 @@ _FAR = 10 * HORIZON
 LOST_AFTER = timedelta(minutes=10)
 #: With no rate set, this many items on the queue are enough to keep every worker busy.
 PORTION = 1_000
+
+T = TypeVar("T")
+_NOBODY = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +76,21 @@ def duration(deliveries: int, per_minute: int) -> timedelta | None:
     return timedelta(minutes=1) / per_minute * max(0, deliveries - 1)
 
 
-def share(capacity: int, wanted: list[int]) -> list[int]:
-    """Divide the room between campaigns so that a small one need not wait for a large one.
+def fitting(costs: Sequence[int], space: int) -> int:
+    """How many fit. The last may hang over: one that costs more than there ever is must go too.
 
-    >>> share(10, [3, 100, 100])
-    [3, 4, 3]
+    >>> fitting([2, 2, 5, 2], 5)
+    3
     """
-    given = [0] * len(wanted)
-    hungry = [i for i, n in enumerate(wanted) if n]
-    while capacity and hungry:
-        for i in hungry[:capacity]:
-            given[i] += 1
-            capacity -= 1
-        hungry = [i for i in hungry if given[i] < wanted[i]]
-    return given
+    so_far = accumulate(costs[:-1], initial=0) if costs else []
+    return sum(1 for before in so_far if before < space)
+
+
+def in_turn(groups: Iterable[Sequence[T]]) -> list[T]:
+    """One of each in turn, so that a small campaign need not wait for a large one.
+
+    >>> in_turn(["ab", "cde", ""])
+    ['a', 'c', 'b', 'd', 'e']
+    """
+    rounds = zip_longest(*groups, fillvalue=_NOBODY)
+    return [one for round_ in rounds for one in round_ if one is not _NOBODY]  # type: ignore[misc]

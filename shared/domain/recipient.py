@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -41,6 +42,10 @@ class Recipient:
     name: str
     address: str  #: ready for an envelope: trimmed, the domain in ASCII
 
+    @property
+    def kind(self) -> MemberKind:
+        return MemberKind(self.member.partition(":")[0])
+
 
 class LeftOutReason(StrEnum):
     DUPLICATE = "duplicate"
@@ -48,6 +53,7 @@ class LeftOutReason(StrEnum):
     INVALID_ADDRESS = "invalid_address"
     DISABLED = "disabled"
     NOT_ON_TEST_LIST = "not_on_test_list"
+    CAMPAIGN_USER = "campaign_user"  #: one of the made-up users: a ticket for it is a campaign
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,22 @@ def address_key(address: str) -> str:
     return address.lower()
 
 
+def recipient_key(channel: str, recipient: Recipient) -> str:
+    """What tells recipients apart on this channel.
+
+    Two companies that share a mailbox are one e-mail, but two tickets.
+    """
+    return address_key(recipient.address) if channel == "email" else recipient.member
+
+
+def spellings(address: str) -> list[str]:
+    """The ways in which a normalised address may have been registered."""
+    local = address.rpartition("@")[0]
+    known = validate_email(address, check_deliverability=False, globally_deliverable=False)
+    decoded = f"{local}@{known.domain}"
+    return sorted({address, address.lower(), decoded, decoded.lower()})
+
+
 @dataclass(frozen=True, slots=True)
 class AllowList:
     """Who may be written to at all: addresses, domains, or `*` for everybody.
@@ -123,8 +145,10 @@ def _entry(text: str) -> str:
     return address_key(f"{local}{at}{address.rpartition('@')[2]}" if address else text)
 
 
-def recipient_of(member: Member, allowed: AllowList) -> Recipient | LeftOutReason:
-    """The member as an e-mail recipient, or why they cannot be one. Knows nothing of duplicates."""
+def recipient_of(
+    member: Member, allowed: AllowList, campaign_users: Container[str] = ()
+) -> Recipient | LeftOutReason:
+    """The member as a recipient, or why they cannot be one. Knows nothing of duplicates."""
     if member.disabled:
         return LeftOutReason.DISABLED
     if not (member.address and member.address.strip()):
@@ -132,6 +156,8 @@ def recipient_of(member: Member, allowed: AllowList) -> Recipient | LeftOutReaso
     address = normalise_address(member.address)
     if address is None:
         return LeftOutReason.INVALID_ADDRESS
+    if address_key(address) in campaign_users:
+        return LeftOutReason.CAMPAIGN_USER
     if not allowed.allows(address):
         return LeftOutReason.NOT_ON_TEST_LIST
     return Recipient(str(member), tidy_name(member.name), address)

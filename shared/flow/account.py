@@ -1,24 +1,30 @@
 """Account: sweep up what fell between, release the next portion, notice what is complete."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from shared.domain.campaign import Campaign, Phase
-from shared.domain.delivery import Outcome, Reason, Status
-from shared.errors import UtsendelseError
+from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.errors import PermanentError, UncertainError, UtsendelseError
 from shared.flow.enqueue import Lane, enqueue
 from shared.flow.frozen import Messages
 from shared.flow.report import report
+from shared.flow.verify import verify
 from shared.ledger import Ledger
-from shared.ports import Channel, Clock, Helpdesk, Promise
+from shared.ledger.deliveries import Deliveries
+from shared.ports import Asked, Clock, Helpdesk, Promise, Receipt
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: So many interrupted deliveries are resolved in a minute; looking one up takes two calls or three.
+_SWEPT, _LOOK_UPS = 1_000, 20
+
 
 async def account(
-    lane: Lane,
+    lanes: Mapping[str, Lane],
     *,
     ledger: Ledger,
     helpdesk: Helpdesk,
@@ -26,22 +32,24 @@ async def account(
     settings: Settings,
     clock: Clock,
 ) -> None:
-    """One round over the campaigns under way on this channel; nothing for those that are over.
+    """One round over the campaigns under way; nothing for those that are over.
 
     What fails for one campaign does not stop the others; all of it is tried again next time.
     """
-    active = [
-        campaign
-        for campaign in await ledger.campaigns.active()
-        if campaign.channel == lane.channel.name
-    ]
+    active = await ledger.campaigns.active()
     sending = [campaign for campaign in active if campaign.phase is Phase.SENDING]
     bugs: list[Exception] = []
     for campaign in sending:
+        lane = lanes[campaign.channel]
         with _apart(f"campaign_id={campaign.id}", bugs):
-            await sweep(campaign, lane.channel, ledger=ledger, settings=settings, clock=clock)
-    with _apart(f"channel={lane.channel.name}", bugs):
-        await enqueue(lane, sending, ledger=ledger, now=clock())
+            await sweep(campaign, lane, ledger=ledger, settings=settings, clock=clock)
+        if lane.asked:
+            with _apart(f"campaign_id={campaign.id}", bugs):
+                await verify(campaign, lane.asked, ledger=ledger, settings=settings, clock=clock)
+    for channel, lane in lanes.items():
+        with _apart(f"channel={channel}", bugs):
+            of_channel = [campaign for campaign in sending if campaign.channel == channel]
+            await enqueue(lane, of_channel, ledger=ledger, now=clock())
     for campaign in active:
         with _apart(f"campaign_id={campaign.id}", bugs):
             if campaign.phase is Phase.SENDING:
@@ -49,7 +57,7 @@ async def account(
             if campaign.phase is Phase.REPORTING:
                 await report(
                     campaign,
-                    channel=lane.channel,
+                    channel=lanes[campaign.channel].channel,
                     ledger=ledger,
                     helpdesk=helpdesk,
                     messages=messages,
@@ -72,22 +80,55 @@ def _apart(what: str, bugs: list[Exception]) -> Iterator[None]:
 
 
 async def sweep(
-    campaign: Campaign, channel: Channel, *, ledger: Ledger, settings: Settings, clock: Clock
+    campaign: Campaign, lane: Lane, *, ledger: Ledger, settings: Settings, clock: Clock
 ) -> None:
     """Resolve claims that ended without an outcome, by what the channel can promise.
 
-    Repeated where the provider is known to de-duplicate; otherwise uncertain, for a person.
+    Repeated where the provider is known to de-duplicate, looked up where it can be asked;
+    otherwise uncertain, for a person.
     """
-    for lost in await ledger.deliveries.overdue(campaign.id, clock(), settings.grace):
+    most = _LOOK_UPS if lane.asked else _SWEPT
+    for lost in await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, most):
         ours = await ledger.deliveries.take_over(lost, clock(), settings.lease, settings.grace)
         if ours is None:
             continue
-        if channel.promise is Promise.DEDUPLICATES:
-            await ledger.deliveries.put_back(ours, clock())
-            continue
         log.warning("account.interrupted delivery_id=%s", ours.id)
-        outcome = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
-        await ledger.deliveries.settle(ours, outcome, clock())
+        if lane.channel.promise is Promise.DEDUPLICATES:
+            await ledger.deliveries.put_back(ours, clock())
+        elif lane.asked:
+            await _look_up(ours, lane.asked, ledger.deliveries, settings, clock)
+        else:
+            outcome = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
+            await ledger.deliveries.settle(ours, outcome, clock())
+
+
+async def _look_up(
+    ours: OpenDelivery, asked: Asked, deliveries: Deliveries, settings: Settings, clock: Clock
+) -> None:
+    """Ask how far it came, and go on from there. Each time it is interrupted counts."""
+    try:
+        found = await asked.find(ours)
+    except (UncertainError, PermanentError) as error:
+        outcome = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, ours.note, str(error))
+        await deliveries.settle(ours, outcome, clock())
+        return
+    log.info("account.found delivery_id=%s as_far_as=%s", ours.id, found or "nothing")
+    if isinstance(found, Receipt):
+        outcome = Outcome(Status.SENT, reference=found.reference, detail=found.detail)
+        if found.final:
+            await deliveries.settle(ours, outcome, clock())
+        else:
+            await deliveries.submit(
+                ours, replace(outcome, status=Status.SUBMITTED), clock(), clock()
+            )
+        return
+    if found != ours.note:
+        ours = await deliveries.note(ours, found)
+    if ours.attempt < settings.MAX_ATTEMPTS:
+        again = Outcome(Status.PLANNED, Reason.INTERRUPTED, found)
+        await deliveries.put_back(ours, clock(), again, clock())
+    else:
+        await deliveries.settle(ours, Outcome(Status.FAILED, Reason.GAVE_UP, found), clock())
 
 
 async def complete(campaign: Campaign, *, ledger: Ledger, clock: Clock) -> Campaign:

@@ -1,6 +1,7 @@
 """Block: a campaign waits for a person, and the ticket says why and what to do."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase
@@ -74,10 +75,15 @@ def status_tells(names: Names) -> bool:
     return names.ready is not None and names.attention is not None
 
 
-async def unblock(campaign: Campaign, *, campaigns: Campaigns, now: datetime) -> Campaign:
-    """Back to where it was; before the start, back to the beginning: something has been mended."""
+async def unblock(
+    campaign: Campaign, *, channel: str, campaigns: Campaigns, now: datetime
+) -> Campaign:
+    """Back to where it was; before the start, back to the beginning: something has been mended.
+
+    Even the made-up user may have been, and with it the channel.
+    """
     back = campaign.to(campaign.blocked_from or Phase.FOUND)
     if back.phase in BEFORE_SENDING:
-        back = back.afresh(now)
+        back = replace(back.afresh(now), channel=channel)
     log.info("campaign.unblocked campaign_id=%s phase=%s", campaign.id, back.phase)
     return await campaigns.save(back)

@@ -22,7 +22,7 @@ from shared.flow.enqueue import DeliverItem
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
 from shared.ledger import Ledger
-from shared.ports import Channel, Clock
+from shared.ports import Channel, Clock, Promise
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def deliver(
     if opened is None or not opened.claimable(clock()):
         log.info("deliver.nothing_to_do delivery_id=%s", item.delivery)
         return
-    held_until = await watch.held_until(item.campaign, channel.name, clock())
+    held_until = await watch.held_until(item.campaign, channel.gates, clock())
     if held_until is not None:
         await ledger.deliveries.take_back(opened, held_until)
         return
@@ -102,10 +102,14 @@ async def _send(
             later = clock() + retry_delay(claimed.attempt)
             await deliveries.put_back(claimed, later, outcome, clock())
             return
-        outcome = Outcome(Status.FAILED, Reason.GAVE_UP, detail=str(error))
+        outcome = Outcome(Status.FAILED, Reason.GAVE_UP, claimed.note, str(error))
     except PermanentError as error:
-        outcome = Outcome(Status.FAILED, Reason.REFUSED, detail=str(error))
+        outcome = Outcome(Status.FAILED, error.reason, claimed.note, str(error))
     except UncertainError as error:
+        if channel.promise is Promise.CAN_BE_ASKED:
+            # too early to ask: what we gave up on may still be under way. The sweep does, later.
+            log.warning("deliver.ask_later delivery_id=%s because=%s", claimed.id, error)
+            return
         outcome = Outcome(Status.UNCERTAIN, Reason.NO_ANSWER, detail=str(error))
     except DuplicateError as error:
         outcome = Outcome(Status.SENT, detail=str(error))
@@ -113,7 +117,7 @@ async def _send(
         status = Status.SENT if receipt.final else Status.SUBMITTED
         outcome = Outcome(status, reference=receipt.reference, detail=receipt.detail)
     if outcome.status is Status.SUBMITTED:
-        await deliveries.submit(claimed, outcome, clock(), look_again=clock() + settings.lease)
+        await deliveries.submit(claimed, outcome, clock(), clock() + settings.first_check)
     else:
         await deliveries.settle(claimed, outcome, clock())
     log.info(

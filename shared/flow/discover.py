@@ -1,7 +1,7 @@
 """Discover: find the campaigns that are asked for, and carry each to where it can be sent."""
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -9,6 +9,7 @@ from uuid import uuid4
 from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase, campaign_id
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
+from shared.domain.recipient import address_key
 from shared.errors import (
     BlockedError,
     PermanentError,
@@ -23,6 +24,7 @@ from shared.flow.enqueue import Lane, enqueue
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
 from shared.flow.mark import mark
+from shared.flow.review import review
 from shared.flow.start import go, start
 from shared.flow.undo import undo
 from shared.ledger import Ledger
@@ -40,7 +42,7 @@ async def discover(
     helpdesk: Helpdesk,
     ledger: Ledger,
     files: Files,
-    lane: Lane,
+    lanes: Mapping[str, Lane],
     settings: Settings,
     clock: Clock,
 ) -> None:
@@ -52,7 +54,7 @@ async def discover(
     refuses our key: then nothing can be discovered at all.
     """
     try:
-        look = _Look(await helpdesk.names(), helpdesk, ledger, files, settings, clock)
+        look = _Look(await helpdesk.names(), helpdesk, ledger, files, lanes, settings, clock)
         active = {campaign.ticket_id: campaign for campaign in await ledger.campaigns.active()}
         tickets = {ticket.id: ticket for ticket in await helpdesk.campaign_tickets()}
     except StoppedError:
@@ -71,7 +73,9 @@ async def discover(
         except Exception as bug:
             log.exception("discover.failed ticket_id=%s", id_)
             bugs.append(bug)
-    await enqueue(lane, started, ledger=ledger, now=clock())
+    for channel, lane in lanes.items():
+        of_channel = [campaign for campaign in started if campaign.channel == channel]
+        await enqueue(lane, of_channel, ledger=ledger, now=clock())
     if bugs:
         raise ExceptionGroup("discover", bugs)
 
@@ -84,6 +88,7 @@ class _Look:
     helpdesk: Helpdesk
     ledger: Ledger
     files: Files
+    lanes: Mapping[str, Lane]
     settings: Settings
     clock: Clock
 
@@ -98,7 +103,9 @@ class _Look:
             if campaign:
                 await self._withdraw(campaign)
             return None
-        if campaign is None:
+        if campaign is None and ticket.status_id == self.names.review:
+            await self._review(ticket)
+        elif campaign is None:
             campaign = await self._find(ticket)
         elif campaign.phase is Phase.BLOCKED:
             campaign = await self._ask_again(campaign, ticket)
@@ -166,6 +173,7 @@ class _Look:
                 campaign,
                 ticket,
                 names=self.names,
+                lane=self.lanes[campaign.channel],
                 helpdesk=self.helpdesk,
                 campaigns=campaigns,
                 settings=self.settings,
@@ -209,7 +217,7 @@ class _Look:
                 id=campaign_id(ticket.request_number, ordinal),
                 ticket_id=ticket.id,
                 request_number=ticket.request_number,
-                channel="email",
+                channel=self._channel(ticket),
                 found_at=self.clock(),
                 nonce=uuid4().hex[:8],
             )
@@ -217,6 +225,27 @@ class _Look:
         if campaign:
             log.info("discover.found campaign_id=%s ticket_id=%s", campaign.id, ticket.id)
         return campaign
+
+    async def _review(self, ticket: Ticket) -> None:
+        """Somebody asks who has answered a campaign that is over."""
+        over = [
+            campaign
+            for campaign in await self.ledger.campaigns.on_ticket(ticket.request_number)
+            if campaign.phase is Phase.DONE
+        ]
+        if over:
+            await review(
+                over[-1],
+                ticket,
+                names=self.names,
+                helpdesk=self.helpdesk,
+                ledger=self.ledger,
+                settings=self.settings,
+            )
+
+    def _channel(self, ticket: Ticket) -> str:
+        """What the ticket's end user stands for; only their tickets come this far."""
+        return self.settings.campaign_users[address_key(ticket.end_user)]
 
     def _ready(self, ticket: Ticket) -> bool:
         """The go status is set; or, where there is none, the ticket has been left alone."""
@@ -281,5 +310,10 @@ class _Look:
             return None
         touched = ticket.modified.isoformat() != campaign.ticket_seen
         if self._ready(ticket) and (status_tells(self.names) or touched):
-            return await unblock(campaign, campaigns=self.ledger.campaigns, now=self.clock())
+            return await unblock(
+                campaign,
+                channel=self._channel(ticket),
+                campaigns=self.ledger.campaigns,
+                now=self.clock(),
+            )
         return None

@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated
+from itertools import accumulate
+from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import OpenDelivery
-from shared.domain.pace import LOST_AFTER, room, share, take_slots
+from shared.domain.pace import LOST_AFTER, duration, fitting, in_turn, room, take_slots
+from shared.domain.recipient import MemberKind
 from shared.errors import ClashError
 from shared.ledger import Ledger
-from shared.ports import Channel, Queue
+from shared.ports import Asked, Channel, Promise, Queue
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +36,49 @@ class DeliverItem(BaseModel):
     delivery: Id
 
 
+_ONE_EACH: Mapping[MemberKind, int] = dict.fromkeys(MemberKind, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """So much a minute on this channel; 0 is as fast as the host allows.
+
+    `cost` says how much of it a delivery takes: one mail is one mail, but a ticket is some calls.
+    """
+
+    channel: str
+    per_minute: int
+    cost: Mapping[MemberKind, int] = field(default_factory=lambda: _ONE_EACH)
+
+    def costs(self, deliveries: Iterable[OpenDelivery]) -> list[int]:
+        return [self.cost[one.recipient.kind] for one in deliveries]
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A channel with its queue and its pace; a pace of 0 is as fast as the host allows."""
+    """A channel with its queue, and every pace that its deliveries keep."""
 
     channel: Channel
     queue: Queue
-    per_minute: int
+    paces: tuple[Pace, ...]
     lost_after: timedelta = LOST_AFTER
+
+    @property
+    def asked(self) -> Asked | None:
+        """The channel, where it can be asked what became of a delivery."""
+        can_be_asked = self.channel.promise is Promise.CAN_BE_ASKED
+        return cast(Asked, self.channel) if can_be_asked else None
+
+    def takes(self, users: int, companies: int) -> timedelta | None:
+        """How long so many take from first to last; None when nothing but the host limits them."""
+        times = [
+            duration(
+                users * pace.cost[MemberKind.USER] + companies * pace.cost[MemberKind.COMPANY],
+                pace.per_minute,
+            )
+            for pace in self.paces
+        ]
+        return max((time for time in times if time is not None), default=None)
 
     async def put(self, opened: OpenDelivery, delay: timedelta) -> None:
         item = DeliverItem(campaign=opened.campaign, delivery=opened.id)
@@ -61,25 +98,36 @@ async def enqueue(
     campaigns = [c for c in campaigns if c.phase is Phase.SENDING and c.starts_at <= now]
     if not campaigns:
         return 0
-    state = await ledger.channels.get(lane.channel.name)
-    waiting = await lane.queue.length() if lane.per_minute == 0 else 0
-    capacity = room(state, now, lane.per_minute, waiting)
+    states = [await ledger.channels.get(pace.channel) for pace in lane.paces]
+    unlimited = any(pace.per_minute == 0 for pace in lane.paces)
+    waiting = await lane.queue.length() if unlimited else 0
+    rooms = [
+        room(state, now, pace.per_minute, waiting)
+        for state, pace in zip(states, lane.paces, strict=True)
+    ]
+    capacity = min(rooms)
     if not capacity:
         return 0
     due = [
         await ledger.deliveries.due(campaign.id, now, capacity, lane.lost_after)
         for campaign in campaigns
     ]
-    portions = share(capacity, [len(found) for found in due])
-    chosen = [one for found, n in zip(due, portions, strict=True) for one in found[:n]]
+    chosen = in_turn(due)
+    for pace, space in zip(lane.paces, rooms, strict=True):
+        chosen = chosen[: fitting(pace.costs(chosen), space)]
     if not chosen:
         return 0
-    state, slots = take_slots(state, now, lane.per_minute, len(chosen))
-    if lane.per_minute:
-        try:
-            await ledger.channels.save(state)
-        except ClashError:
-            return 0
+    slots = [now] * len(chosen)
+    for state, pace in zip(states, lane.paces, strict=True):
+        costs = pace.costs(chosen)
+        state, taken = take_slots(state, now, pace.per_minute, sum(costs))
+        if pace.per_minute:
+            try:
+                await ledger.channels.save(state)
+            except ClashError:
+                return 0
+        first_of_each = accumulate(costs[:-1], initial=0)
+        slots = [max(slot, taken[n]) for slot, n in zip(slots, first_of_each, strict=True)]
     released = list(zip(chosen, slots, strict=True))
     for first in range(0, len(released), _AT_ONCE):
         some = released[first : first + _AT_ONCE]

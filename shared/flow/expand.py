@@ -13,7 +13,7 @@ from shared.domain.recipient import (
     LeftOutReason,
     Member,
     Recipient,
-    address_key,
+    recipient_key,
     recipient_of,
 )
 from shared.errors import BlockedError, PermanentError
@@ -115,9 +115,9 @@ def _sort(
     """Each membership is one or the other, never both and never neither."""
     planned, left_out = [], []
     for member in members:
-        recipient = recipient_of(member, settings.allowed)
+        recipient = recipient_of(member, settings.allowed, settings.campaign_users)
         if isinstance(recipient, Recipient):
-            id_ = delivery_id(campaign.id, address_key(recipient.address))
+            id_ = delivery_id(campaign.id, recipient_key(campaign.channel, recipient))
             if UUID(id_).bytes not in seen:
                 seen.add(UUID(id_).bytes)
                 planned.append(
@@ -153,14 +153,24 @@ async def _again(campaign: Campaign, ledger: Ledger, why: str) -> Campaign:
 
 
 async def _approve(campaign: Campaign, ledger: Ledger) -> Campaign:
-    planned, left_out = await ledger.deliveries.count(campaign.id)
-    if planned + left_out != campaign.cursor.memberships:
+    count = await ledger.deliveries.count(campaign.id)
+    if count.planned + count.left_out != campaign.cursor.memberships:
         return await _again(campaign, ledger, "does not add up")
-    if not planned:
-        raise BlockedError("nobody", left_out=left_out)
-    log.info("expand.done campaign_id=%s planned=%s left_out=%s", campaign.id, planned, left_out)
+    if not count.planned:
+        raise BlockedError("nobody", left_out=count.left_out)
+    log.info(
+        "expand.done campaign_id=%s planned=%s left_out=%s",
+        campaign.id,
+        count.planned,
+        count.left_out,
+    )
     return await ledger.campaigns.save(
-        campaign.to(Phase.APPROVED, planned=planned, left_out=left_out)
+        campaign.to(
+            Phase.APPROVED,
+            planned=count.planned,
+            companies=count.companies,
+            left_out=count.left_out,
+        )
     )
 
 

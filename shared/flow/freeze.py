@@ -2,15 +2,22 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from shared.domain.campaign import Campaign
-from shared.domain.helpdesk import Candidate, Names, Ticket
+from shared.domain.helpdesk import Attachment, Candidate, Names, Original, Ticket
 from shared.domain.html import clean_html, one_line, plain_text, safe_file_name
-from shared.domain.message import File, Message, Sender, clean_subject
+from shared.domain.message import (
+    File,
+    Message,
+    Sender,
+    TicketTemplate,
+    clean_subject,
+    without_traces,
+)
 from shared.errors import BlockedError, PermanentError, TransientError
 from shared.flow.frozen import store_message
 from shared.flow.wording import REFERENCE
@@ -57,18 +64,30 @@ async def freeze(
     if len(candidates) > 1:
         raise BlockedError("several_messages", count=len(candidates))
     [chosen] = candidates
-    html = clean_html(chosen.html)
+    original = await helpdesk.original(ticket.id)
     tag = settings.TICKET_TAG
+    body = await _body(chosen, campaign, helpdesk, settings)
+    html = without_traces(clean_html(body), tag, original.end_user_name)
     subject = clean_subject(chosen.subject, tag) or clean_subject(ticket.subject, tag)
     if not subject or not (one_line(plain_text(html)) or _PICTURE.search(html)):
         raise BlockedError("empty_message")
+    there = await helpdesk.attachments(campaign.ticket_id)
+    attached = {a.id: a for a in [*chosen.files, *(a for a in there if a.visible)]}
+    wanted = [a for a in attached.values() if not a.embedded]
+    pictures = _pictures(original, there) if campaign.channel == "ticket" else []
+    kept = await _keep_files(campaign, [*wanted, *pictures], helpdesk, files, settings)
     message = Message(
         subject=subject,
         html=html,
         text=plain_text(html),
         sender=_sender(ticket, names, settings),
-        files=await _keep_files(campaign, chosen, helpdesk, files, settings),
+        files=kept[: len(wanted)],
     )
+    if campaign.channel == "ticket":
+        template = _template(ticket, original, kept[len(wanted) :], names, settings)
+        message = replace(message, ticket=template)
+    for text in (message.html, message.ticket.description if message.ticket else ""):
+        _names_nobody(text, original.end_user_name, ticket.end_user)
     await store_message(campaign.id, message, files)
     log.info("freeze.done campaign_id=%s files=%s", campaign.id, len(message.files))
     return await campaigns.save(replace(campaign, message=chosen.key))
@@ -95,18 +114,72 @@ async def unsent_messages(
     return [candidate for candidate in candidates if candidate.key not in carried]
 
 
+async def _body(
+    chosen: Candidate, campaign: Campaign, helpdesk: Helpdesk, settings: Settings
+) -> str:
+    """The message as it was sent; as it was written, when the helpdesk will dress it up anew."""
+    kind, _, id_ = chosen.key.partition(":")
+    dressed_anew = campaign.channel == "ticket" and settings.TICKET_MESSAGE_VIA == "pureservice"
+    if kind == "email" and dressed_anew:
+        return await helpdesk.written_text(campaign.ticket_id, int(id_)) or chosen.html
+    return chosen.html
+
+
+def _pictures(original: Original, on_ticket: Iterable[Attachment]) -> list[Attachment]:
+    """The files that the ticket's description shows in its text."""
+    shown = original.description
+    return [a for a in on_ticket if a.embedded and a.content_id and a.content_id in shown]
+
+
+def _template(
+    ticket: Ticket,
+    original: Original,
+    pictures: tuple[File, ...],
+    names: Names,
+    settings: Settings,
+) -> TicketTemplate:
+    """What each recipient's ticket takes over. BlockedError when the ticket is not classified."""
+    classification = original.classification
+    if classification is None or names.recipient_status is None:
+        raise BlockedError("not_classified")
+    if not settings.TICKET_KEEP_AGENT:
+        classification = replace(classification, agent=None)
+    tag, user = settings.TICKET_TAG, original.end_user_name
+    return TicketTemplate(
+        subject=clean_subject(ticket.subject, tag),
+        description=without_traces(original.description, tag, user),
+        status=names.recipient_status,
+        classification=classification,
+        fields=original.fields,
+        pictures=pictures,
+    )
+
+
+def _names_nobody(html: str, name: str, address: str) -> None:
+    """The made-up user is nobody's business. Raises BlockedError where the text names it.
+
+    A name of one word, say «Alle», may well stand there on other grounds.
+    """
+    text = one_line(plain_text(html)).casefold()
+    for trace in (name if " " in name.strip() else "", address):
+        if trace and one_line(trace).casefold() in text:
+            raise BlockedError("names_campaign_user", name=trace)
+
+
 async def _keep_files(
-    campaign: Campaign, chosen: Candidate, helpdesk: Helpdesk, files: Files, settings: Settings
+    campaign: Campaign,
+    wanted: Sequence[Attachment],
+    helpdesk: Helpdesk,
+    files: Files,
+    settings: Settings,
 ) -> tuple[File, ...]:
-    """The message's own files and the ticket's visible ones, copied to our own store."""
-    on_ticket = [a for a in await helpdesk.attachments(campaign.ticket_id) if a.visible]
-    wanted = {a.id: a for a in [*chosen.files, *on_ticket] if not a.embedded}
+    """These files, copied to our own store."""
     limit = settings.MAIL_MAX_MEGABYTES * 1024 * 1024
     too_large = BlockedError("too_large", megabytes=settings.MAIL_MAX_MEGABYTES)
-    if sum(a.size or 0 for a in wanted.values()) > limit:
+    if sum(a.size or 0 for a in wanted) > limit:
         raise too_large
     kept: list[File] = []
-    for attachment in wanted.values():
+    for attachment in wanted:
         try:
             data = await helpdesk.download(attachment)
         except PermanentError as error:
@@ -114,7 +187,16 @@ async def _keep_files(
         name = _unused(safe_file_name(attachment.name), {file.name for file in kept})
         blob = f"{campaign.id}/file-{attachment.id}"
         await files.put(blob, data)
-        kept.append(File(name, attachment.content_type, len(data), blob))
+        kept.append(
+            File(
+                name,
+                attachment.content_type,
+                len(data),
+                blob,
+                original=attachment.id,
+                content_id=attachment.content_id,
+            )
+        )
         if sum(file.size for file in kept) > limit:  # not every size is known beforehand
             raise too_large
     return tuple(kept)

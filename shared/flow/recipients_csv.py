@@ -3,12 +3,15 @@
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import NEVER, Delivery
+from shared.domain.helpdesk import TicketState
 from shared.domain.recipient import LeftOut, MemberKind
-from shared.flow.wording import LEFT_OUT, OSLO, REASON, STATUS
+from shared.domain.recipient_ticket import ticket_of
+from shared.flow.wording import OSLO, STATUS, left_out_words, reasons
 from shared.ledger.deliveries import Deliveries
 
 _HEADINGS = (
@@ -20,73 +23,105 @@ _HEADINGS = (
     "Forsøk",
     "Type",
     "Utelatt fra liste",
-    "Svar fra e-postserveren",
-    "Forsendelse",
 )
+#: What follows these, by channel.
+_MORE = {
+    "email": ("Svar fra e-postserveren", "Forsendelse"),
+    "ticket": ("Sak", "Lenke", "Svar fra Pureservice", "Forsendelse"),
+}
+_REVIEW = ("Mottaker", "E-postadresse", "Sak", "Status på saken", "Sist endret", "Lenke")
 _KIND = {MemberKind.USER: "Bruker", MemberKind.COMPANY: "Firma"}
 
 
+Link = Callable[[int], str]  #: where the ticket with this number is opened
+
+
 async def recipients_csv(
-    campaign: Campaign, deliveries: Deliveries, rows: int
+    campaign: Campaign, deliveries: Deliveries, rows: int, link: Link
 ) -> AsyncIterator[bytes]:
     """One file per so many rows: first the deliveries, then the memberships left out."""
-    part = _Part()
-    async for cells in _all(campaign, deliveries):
+    headings = (*_HEADINGS, *_MORE[campaign.channel])
+    part = _Part(headings)
+    async for cells in _all(campaign, deliveries, link):
         if part.rows == rows:
             yield part.encoded()
-            part = _Part()
+            part = _Part(headings)
         part.add(cells)
     yield part.encoded()
 
 
-async def _all(campaign: Campaign, deliveries: Deliveries) -> AsyncIterator[Sequence[str]]:
+def review_csv(
+    rows: Iterable[tuple[Delivery, TicketState | None]], statuses: Mapping[int, str], link: Link
+) -> bytes:
+    """How it stands with each recipient's ticket; one that is not found stands there without."""
+    part = _Part(_REVIEW)
+    for delivery, ticket in rows:
+        recipient = delivery.recipient
+        known: Sequence[str] = ("",) * 4
+        if ticket:
+            status = statuses.get(ticket.status_id, "")
+            known = (str(ticket.number), status, _time(ticket.modified), link(ticket.number))
+        part.add((recipient.name, recipient.address, *known))
+    return part.encoded()
+
+
+async def _all(
+    campaign: Campaign, deliveries: Deliveries, link: Link
+) -> AsyncIterator[Sequence[str]]:
     async for delivery in deliveries.all(campaign.id):
-        yield _delivery_cells(delivery)
+        yield _delivery_cells(delivery, link)
     lists = {one.id: one.name for one in campaign.lists}
+    nothing = ("",) * len(_MORE[campaign.channel])
     async for left_out in deliveries.left_out(campaign.id):
-        yield _left_out_cells(left_out, lists.get(left_out.list_id, ""))
+        why = left_out_words(campaign.channel)[left_out.reason]
+        yield (*_left_out_cells(left_out, why, lists.get(left_out.list_id, "")), *nothing)
 
 
-def _delivery_cells(delivery: Delivery) -> Sequence[str]:
-    settled = delivery.settled_at
+def _delivery_cells(delivery: Delivery, link: Link) -> Sequence[str]:
+    recipient = delivery.recipient
+    ticket = ticket_of(delivery)
+    own_ticket = (str(ticket.number), link(ticket.number)) if ticket else ("", "")
     return (
-        delivery.recipient.name,
-        delivery.recipient.address,
+        recipient.name,
+        recipient.address,
         STATUS[delivery.status],
-        REASON[delivery.reason],
-        "" if settled == NEVER else f"{settled.astimezone(OSLO):%d.%m.%Y %H:%M:%S}",
+        reasons(delivery.channel)[delivery.reason],
+        _time(delivery.settled_at),
         str(delivery.attempts),
-        _KIND[MemberKind(delivery.recipient.member.partition(":")[0])],
+        _KIND[recipient.kind],
         "",
+        *(own_ticket if delivery.channel == "ticket" else ()),
         delivery.detail,
         delivery.id,
     )
 
 
-def _left_out_cells(left_out: LeftOut, list_name: str) -> Sequence[str]:
+def _time(moment: datetime) -> str:
+    return "" if moment == NEVER else f"{moment.astimezone(OSLO):%d.%m.%Y %H:%M:%S}"
+
+
+def _left_out_cells(left_out: LeftOut, why: str, list_name: str) -> Sequence[str]:
     member = left_out.member
     return (
         member.name,
         member.address or "",
         "utelatt",
-        LEFT_OUT[left_out.reason],
+        why,
         "",
         "",
         _KIND[member.kind],
         list_name,
-        "",
-        "",
     )
 
 
 class _Part:
     """One file in the making. The byte order mark tells Excel that it is UTF-8."""
 
-    def __init__(self) -> None:
+    def __init__(self, headings: Sequence[str]) -> None:
         self.rows = 0
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text, delimiter=";")
-        self._writer.writerow(_HEADINGS)
+        self._writer.writerow(headings)
 
     def add(self, cells: Sequence[str]) -> None:
         self._writer.writerow([_harmless(cell) for cell in cells])

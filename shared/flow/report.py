@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Status
 from shared.domain.recipient import LeftOutReason
+from shared.domain.recipient_ticket import ticket_of
 from shared.errors import PermanentError
 from shared.flow.frozen import Messages
 from shared.flow.recipients_csv import recipients_csv
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _NAMED = 100
 #: Rows in one CSV file. What a helpdesk takes as an attachment, and what we hold in memory.
 _ROWS = 10_000
+_RELATED_AT_ONCE = 50
 
 
 async def report(
@@ -39,9 +41,15 @@ async def report(
 ) -> Campaign:
     """The campaign as *done*, its ticket solved with the account of everybody on it."""
     campaigns = ledger.campaigns
+    if campaign.channel == "ticket" and "related" not in campaign.steps:
+        try:
+            await _relate(campaign, ledger, helpdesk)
+        except PermanentError as error:  # e.g. a relation type for something else
+            log.warning("report.not_related campaign_id=%s because=%s", campaign.id, error)
+        campaign = await campaigns.save(campaign.did("related"))
     if "listed" not in campaign.steps:
         try:
-            await _attach_lists(campaign, ledger, helpdesk)
+            await _attach_lists(campaign, ledger, helpdesk, settings)
         except PermanentError as error:  # e.g. too large; the report says so
             log.warning("report.no_list campaign_id=%s because=%s", campaign.id, error)
             campaign = campaign.did("no_list")
@@ -72,10 +80,30 @@ async def report(
     return await campaigns.save(campaign.to(Phase.DONE))
 
 
-async def _attach_lists(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> None:
+async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> None:
+    """Relate every recipient's ticket to the campaign's, where the helpdesk has a relation for it.
+
+    Those that are related already are left alone, so that stopping half-way is harmless.
+    """
+    if (await helpdesk.names()).recipient_relation is None:
+        return
+    made = {
+        ticket.id
+        async for delivery in ledger.deliveries.all(campaign.id)
+        if (ticket := ticket_of(delivery))
+    }
+    missing = sorted(made - await helpdesk.related_tickets(campaign.ticket_id))
+    for first in range(0, len(missing), _RELATED_AT_ONCE):
+        some = missing[first : first + _RELATED_AT_ONCE]
+        await helpdesk.relate_tickets(campaign.ticket_id, some)
+
+
+async def _attach_lists(
+    campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk, settings: Settings
+) -> None:
     """The CSV with every recipient, in several files when there are very many."""
     present = {file.name for file in await helpdesk.attachments(campaign.ticket_id)}
-    parts = recipients_csv(campaign, ledger.deliveries, _ROWS)
+    parts = recipients_csv(campaign, ledger.deliveries, _ROWS, settings.ticket_link)
     number = 0
     async for data in parts:
         number += 1
@@ -106,6 +134,8 @@ async def _account(campaign: Campaign, ledger: Ledger, settings: Settings) -> st
         has_list="no_list" not in campaign.steps,
         has_copy="no_copy" not in campaign.steps,
         test_list=not settings.allowed.everybody,
+        link=settings.ticket_link,
+        review=settings.STATUS_REVIEW,
     )
 
 
@@ -128,11 +158,13 @@ async def _solve(campaign: Campaign, html: str, helpdesk: Helpdesk) -> None:
 
 @dataclass(slots=True)
 class Tally:
-    """How many of each, and the first of those who were not reached."""
+    """How many of each, the first of those who were not reached, and of the tickets made."""
 
     statuses: Counter[Status] = field(default_factory=Counter)
     left_out: Counter[LeftOutReason] = field(default_factory=Counter)
     not_reached: list[Delivery] = field(default_factory=list)
+    made: int = 0  #: how many tickets recipients have got
+    first_tickets: list[tuple[Delivery, int]] = field(default_factory=list)  #: and their numbers
 
     @property
     def total(self) -> int:
@@ -149,6 +181,10 @@ async def _tally(campaign: Campaign, ledger: Ledger) -> Tally:
     tally = Tally()
     async for delivery in ledger.deliveries.all(campaign.id):
         tally.statuses[delivery.status] += 1
+        if ticket := ticket_of(delivery):
+            tally.made += 1
+            if len(tally.first_tickets) < _NAMED:
+                tally.first_tickets.append((delivery, ticket.number))
         if delivery.status is not Status.SENT and len(tally.not_reached) < _NAMED:
             tally.not_reached.append(delivery)
     async for left_out in ledger.deliveries.left_out(campaign.id):

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.campaign import Campaign, Phase
+from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
-from shared.domain.pace import duration
+from shared.flow.enqueue import Lane
 from shared.flow.mark import check_mark
 from shared.flow.wording import post, posted, render
 from shared.ledger.campaigns import Campaigns
@@ -21,6 +22,7 @@ async def start(
     ticket: Ticket,
     *,
     names: Names,
+    lane: Lane,
     helpdesk: Helpdesk,
     campaigns: Campaigns,
     settings: Settings,
@@ -34,12 +36,13 @@ async def start(
     """
     check_mark(ticket, campaign, settings)
     note = f"{campaign.run}/start-{campaign.times_blocked + 1}"
-    if not await posted(helpdesk, ticket.id, note):
+    # before the first attempt of all there is nothing to look for
+    if campaign.starts_at == NEVER or not await posted(helpdesk, ticket.id, note):
         starts_at = now + timedelta(seconds=settings.UNDO_SECONDS)
         campaign = await campaigns.save(
             replace(campaign, starts_at=starts_at, solved_status=names.solved)
         )
-        takes = duration(campaign.planned, settings.EMAIL_RATE)
+        takes = lane.takes(campaign.planned - campaign.companies, campaign.companies)
         html = render(
             "start.html",
             campaign=campaign,

@@ -4,6 +4,7 @@ Asked before every claim, and answered from memory for a few seconds, so that a 
 gate acts everywhere within that time without costing a request per delivery.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -21,13 +22,15 @@ class Watch:
     _campaigns: dict[str, tuple[datetime, Campaign | None]] = field(default_factory=dict)
     _channels: dict[str, tuple[datetime, ChannelState]] = field(default_factory=dict)
 
-    async def held_until(self, campaign_id: str, channel: str, now: datetime) -> datetime | None:
+    async def held_until(
+        self, campaign_id: str, gates: Sequence[str], now: datetime
+    ) -> datetime | None:
         """None when it may leave; otherwise from when it is worth asking again."""
         campaign = await self._campaign(campaign_id, now)
         if campaign is None or campaign.phase is not Phase.SENDING or now < campaign.starts_at:
             return now
-        state = await self._channel(channel, now)
-        return state.gate_until if state.gate_closed(now) else None
+        states = [await self._channel(gate, now) for gate in gates]
+        return max((s.gate_until for s in states if s.gate_closed(now)), default=None)
 
     async def close_gate(self, channel: str, until: datetime, reason: str, now: datetime) -> None:
         """Nobody on the channel claims anything before then, on any host."""

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shared.domain.delivery import Reason, Status
+from shared.domain.delivery import OpenDelivery, Reason, Status
+from shared.domain.message import Message
 from shared.domain.recipient import LeftOutReason
 from shared.ports import Helpdesk
 
@@ -32,7 +33,24 @@ REASON = {
     Reason.GAVE_UP: "Lot seg ikke sende, selv etter flere forsøk",
     Reason.TECHNICAL: "Teknisk feil hos oss",
     Reason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
+    Reason.NO_USER: "Adressen hører til en annen eller deaktivert bruker i Pureservice",
+    Reason.MAIL_FAILED: "Pureservice fikk ikke sendt meldingen",
+    Reason.NOT_MAILED: "Meldingen ligger på saken, men Pureservice har ikke sendt den",
+    Reason.STILL_QUEUED: "Meldingen ligger fortsatt i utboksen til Pureservice",
 }
+
+#: The same where every recipient gets a ticket.
+_TICKET_REASON = {
+    **REASON,
+    Reason.REFUSED: "Pureservice eller e-postserveren sa nei",
+    Reason.INTERRUPTED: "Sendingen ble avbrutt etter at saken var opprettet",
+}
+
+
+def reasons(channel: str) -> dict[Reason, str]:
+    """What the reasons are called on this channel."""
+    return _TICKET_REASON if channel == "ticket" else REASON
+
 
 LEFT_OUT = {
     LeftOutReason.DUPLICATE: "Får meldingen via en annen oppføring med samme adresse",
@@ -40,7 +58,16 @@ LEFT_OUT = {
     LeftOutReason.INVALID_ADDRESS: "Har en ugyldig e-postadresse",
     LeftOutReason.DISABLED: "Er deaktivert i Pureservice",
     LeftOutReason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
+    LeftOutReason.CAMPAIGN_USER: "Er en av de oppdiktede brukerne som starter masseutsendelser",
 }
+
+
+def left_out_words(channel: str) -> dict[LeftOutReason, str]:
+    """Why memberships are left out, in this channel's words."""
+    if channel == "ticket":
+        twice = {LeftOutReason.DUPLICATE: "Står på listene flere ganger, og får én sak"}
+        return {**LEFT_OUT, **twice}
+    return LEFT_OUT
 
 
 def _clock(moment: datetime) -> str:
@@ -71,12 +98,18 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters |= {"clock": _clock, "count": _count, "span": _span}
-_environment.globals |= {"STATUS": STATUS, "REASON": REASON, "LEFT_OUT": LEFT_OUT}
+_environment.globals |= {"STATUS": STATUS, "reasons": reasons, "left_out": left_out_words}
 
 
 def render(template: str, **facts: object) -> str:
     """The text as HTML. A fact that the template needs and does not get is an error."""
     return _environment.get_template(template).render(**facts)
+
+
+def log_entry(delivery: OpenDelivery, message: Message | None) -> str:
+    """What the log of a recipient's ticket says when we have mailed the message ourselves."""
+    html = render("sent.html", recipient=delivery.recipient, message=message)
+    return f"{html}\n<p><small>{reference(f'{delivery.campaign}/{delivery.id}')}</small></p>"
 
 
 #: How a text of ours can be told from all others on the ticket.

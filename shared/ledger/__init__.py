@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from shared.ledger.campaigns import Campaigns
 from shared.ledger.channels import Channels
+from shared.ledger.claims import Claims
 from shared.ledger.deliveries import Deliveries
 from shared.ports import Table
 
@@ -19,7 +20,8 @@ class Ledger:
     campaigns: Campaigns
     deliveries: Deliveries
     channels: Channels
+    users: Claims  #: on making a user for an address
 
     @classmethod
-    def on(cls, *, campaigns: Table, deliveries: Table, channels: Table) -> "Ledger":
-        return cls(Campaigns(campaigns), Deliveries(deliveries), Channels(channels))
+    def on(cls, *, campaigns: Table, deliveries: Table, channels: Table, users: Table) -> "Ledger":
+        return cls(Campaigns(campaigns), Deliveries(deliveries), Channels(channels), Claims(users))

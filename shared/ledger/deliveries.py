@@ -10,9 +10,9 @@
 follows the answer, not the size of the campaign, and there is no counter to fight over.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import uuid4
@@ -28,7 +28,7 @@ from shared.domain.delivery import (
     Status,
 )
 from shared.domain.pace import LOST_AFTER
-from shared.domain.recipient import LeftOut
+from shared.domain.recipient import LeftOut, MemberKind
 from shared.errors import ClashError, DoubtfulError, StorageError
 from shared.ledger.delivery_rows import (
     attempt_key,
@@ -48,6 +48,15 @@ from shared.ports import Delete, Insert, Merge, Row, Table, Value, Where, Write
 
 #: As many operations as one transaction takes.
 _TRANSACTION = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many deliveries, how many of them to companies, and how many memberships left out."""
+
+    planned: int
+    companies: int
+    left_out: int
 
 
 class Deliveries:
@@ -87,12 +96,14 @@ class Deliveries:
         async for row in rows:
             yield row.key.removeprefix("d:")
 
-    async def count(self, campaign: str) -> tuple[int, int]:
-        """How many deliveries there are, and how many memberships were left out. Reads them all."""
-        counts = []
-        for prefix in ("d:", "s:"):
-            counts.append(sum([1 async for _ in self._range(campaign, prefix, columns=["reason"])]))
-        return counts[0], counts[1]
+    async def count(self, campaign: str) -> Counts:
+        """How much there is in the ledger of this campaign. Reads all of it."""
+        members = [
+            row.values["member"] async for row in self._range(campaign, "d:", columns=["member"])
+        ]
+        left_out = [row async for row in self._range(campaign, "s:", columns=["reason"])]
+        companies = sum(str(member).startswith(MemberKind.COMPANY) for member in members)
+        return Counts(len(members), companies, len(left_out))
 
     async def discard_plan(self, campaign: str, before_page: int) -> None:
         """Forget what was planned from earlier pages. Nothing may have been released yet.
@@ -126,7 +137,7 @@ class Deliveries:
             "o:",
             where=[
                 Where("token", "eq", ""),
-                Where("submitted", "eq", False),
+                Where("submitted_at", "eq", ""),
                 Where("slot", "lt", stamp(now - lost_after)),
                 Where("not_before", "le", stamp(now)),
             ],
@@ -140,11 +151,15 @@ class Deliveries:
         A row that changes meanwhile is left as it is: an item too many is harmless, and one too
         few is made good when the slot has been over for a while.
         """
-        notes: dict[str, list[Write]] = {}
-        for one, slot in released:
-            note = Merge(f"o:{one.id}", {"slot": stamp(slot)}, one.version)
-            notes.setdefault(one.campaign, []).append(note)
-        for campaign, writes in notes.items():
+        await self._note_all((one, {"slot": stamp(slot)}) for one, slot in released)
+
+    async def _note_all(self, notes: Iterable[tuple[OpenDelivery, dict[str, Value]]]) -> None:
+        """Write these columns, a hundred rows at a time, wherever the row is as it was read."""
+        merges: dict[str, list[Write]] = {}
+        for one, columns in notes:
+            merge = Merge(f"o:{one.id}", columns, one.version)
+            merges.setdefault(one.campaign, []).append(merge)
+        for campaign, writes in merges.items():
             for some in _portions(writes, _TRANSACTION):
                 try:
                     await self._table.write(campaign, *some)
@@ -261,7 +276,7 @@ class Deliveries:
         columns: dict[str, Value] = {
             "token": "",
             "until": "",
-            "submitted": True,
+            "submitted_at": stamp(at),
             "note": outcome.reference,
             "not_before": stamp(look_again),
         }
@@ -346,6 +361,24 @@ class Deliveries:
         """True when this very attempt stands in the ledger: our write got through after all."""
         row = await self._table.get(opened.campaign, attempt_key(opened))
         return bool(row and opened.claim and row.values.get("token") == opened.claim.token)
+
+    # --- what a provider answers later ---
+
+    async def unanswered(
+        self, campaign: str, now: datetime, limit: int = 1_000
+    ) -> list[OpenDelivery]:
+        """Submitted deliveries that it is time to ask about."""
+        rows = self._range(
+            campaign,
+            "o:",
+            where=[Where("submitted_at", "gt", ""), Where("not_before", "le", stamp(now))],
+            limit=limit,
+        )
+        return [read_open(campaign, row) async for row in rows]
+
+    async def ask_later(self, asked: Sequence[tuple[OpenDelivery, datetime]]) -> None:
+        """Note when to ask again. What has been settled meanwhile stays settled."""
+        await self._note_all((one, {"not_before": stamp(not_before)}) for one, not_before in asked)
 
     # --- accounting ---
 

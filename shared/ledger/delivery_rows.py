@@ -51,7 +51,7 @@ def open_columns(delivery: Delivery) -> dict[str, Value]:
         "slot": "",
         "not_before": "",
         "note": "",
-        "submitted": False,
+        "submitted_at": "",
         "poisoned": 0,
     }
 
@@ -157,7 +157,7 @@ def read_open(campaign: str, row: Row) -> OpenDelivery:
         slot=moment(v["slot"]),
         not_before=moment(v["not_before"]),
         note=str(v["note"]),
-        submitted=bool(v["submitted"]),
+        submitted_at=moment(v["submitted_at"]),
         poisoned=int(v["poisoned"]),
         version=row.version,
     )

@@ -157,7 +157,7 @@ def _without_filter(request: httpx.Request) -> httpx.Request:
 async def test_a_server_that_gives_too_many_tickets_does_not_make_them_ours(
     helpdesk: Pureservice, tenant
 ) -> None:
-    tenant.new_ticket(PLACEHOLDERS["ticket"])
+    tenant.new_ticket(PLACEHOLDERS["digipost"])
     tenant.edit = _without_filter
     assert await helpdesk.campaign_tickets() == []
 
@@ -600,7 +600,7 @@ async def test_filters_are_on_one_line_and_what_the_documentation_shows(
     await helpdesk.members(610, 0)
     filters = [request.url.params.get("filter", "") for request in tenant.asked]
     assert filters[0] == (
-        f'(emailAddress == "{OURS}") AND status.coreStatus < 50 AND !isMarkedForDeletion'
+        f'(emailAddress == "{OURS}" OR emailAddress == "{PLACEHOLDERS["ticket"]}") AND status.coreStatus < 50 AND !isMarkedForDeletion'
     )
     assert filters[-1].startswith("toTicketId == null AND (typeId == ")
     assert all("\n" not in filter_ for filter_ in filters)

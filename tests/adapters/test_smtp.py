@@ -90,6 +90,8 @@ async def connect() -> AsyncIterator[Connect]:
                 "DISCOVER_SCHEDULE": "0 * * * * *",
                 "ACCOUNT_SCHEDULE": "30 * * * * *",
                 "DELIVER_EMAIL_QUEUE": "deliver-email",
+                "DELIVER_TICKET_QUEUE": "deliver-ticket",
+                "LISTS_SCHEDULE": "0 0 3 * * *",
                 "PURESERVICE_URL": "https://fjordvik.pureservice.example",
                 "PURESERVICE_KEY": "x",
                 "SMTP_HOST": "127.0.0.1",

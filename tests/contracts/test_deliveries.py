@@ -8,7 +8,7 @@ import pytest
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
 from shared.errors import ClashError, DoubtfulError
-from shared.ledger.deliveries import Deliveries
+from shared.ledger.deliveries import Counts, Deliveries
 from shared.ports import Write
 from tests.fakes import MemoryTable
 
@@ -59,7 +59,7 @@ async def test_what_is_planned_is_open_and_due(ledger):
     assert {d.id async for d in ledger.all(C)} == {d.id for d in many}
     assert len(await ledger.due(C, NOW, 500)) == 120
     assert len(await ledger.due(C, NOW, 7)) == 7
-    assert await ledger.count(C) == (120, 0)
+    assert await ledger.count(C) == Counts(120, 0, 0)
 
 
 async def test_planning_twice_creates_nothing_twice_and_revives_nothing(ledger):
@@ -77,7 +77,7 @@ async def test_left_out_memberships_keep_their_reason_and_are_counted(ledger):
     await ledger.plan(C, [planned(1)], [left_out])
     await ledger.plan(C, [planned(1)], [left_out])
     assert [row async for row in ledger.left_out(C)] == [left_out]
-    assert await ledger.count(C) == (1, 1)
+    assert await ledger.count(C) == Counts(1, 0, 1)
 
 
 async def test_ids_of_finished_pages_only(ledger):
@@ -89,7 +89,7 @@ async def test_a_discarded_plan_leaves_nothing(ledger):
     left_out = LeftOut(1, Member(MemberKind.USER, 3, "X", relation=1), LeftOutReason.DISABLED)
     await ledger.plan(C, [planned(n) for n in range(110)], [left_out])
     await ledger.discard_plan(C, before_page=1)
-    assert await ledger.count(C) == (0, 0)
+    assert await ledger.count(C) == Counts(0, 0, 0)
     assert not await ledger.any_open(C)
 
 
@@ -99,7 +99,7 @@ async def test_a_later_reading_is_not_discarded_by_one_who_has_fallen_behind(led
     await ledger.discard_plan(C, before_page=1)
     await ledger.plan(C, [planned(n, page=1) for n in range(3)], [])
     await ledger.discard_plan(C, before_page=1)
-    assert await ledger.count(C) == (3, 0)
+    assert await ledger.count(C) == Counts(3, 0, 0)
     assert len(await ledger.due(C, NOW, 10)) == 3
 
 
@@ -216,6 +216,39 @@ async def test_submitted_stays_open_but_is_nobodys_to_send(ledger):
     assert await statuses(ledger) == {"user:1": Status.SUBMITTED}
     assert await ledger.settle(stored, SENT, NOW)
     assert await statuses(ledger) == {"user:1": Status.SENT}
+
+
+async def test_what_was_submitted_is_asked_about_when_its_time_has_come(ledger):
+    claimed = await one_claimed(ledger)
+    later = NOW + timedelta(minutes=2)
+    await ledger.submit(claimed, Outcome(Status.SUBMITTED, reference="5013/20418"), NOW, later)
+    assert await ledger.unanswered(C, NOW) == []
+    [waiting] = await ledger.unanswered(C, later)
+    assert (waiting.id, waiting.submitted_at) == (claimed.id, NOW)
+    await ledger.ask_later([(waiting, later + timedelta(minutes=2))])
+    assert await ledger.unanswered(C, later) == []
+    [waiting] = await ledger.unanswered(C, later + timedelta(minutes=2))
+    assert await ledger.settle(waiting, SENT, later)
+    assert await ledger.unanswered(C, NOW + timedelta(days=1)) == []
+
+
+async def test_asking_later_brings_nothing_back_that_was_settled_meanwhile(ledger):
+    claimed = await one_claimed(ledger)
+    await ledger.submit(claimed, Outcome(Status.SUBMITTED, reference="5013/20418"), NOW, NOW)
+    [waiting] = await ledger.unanswered(C, NOW)
+    await ledger.settle(waiting, SENT, NOW)
+    await ledger.ask_later([(waiting, NOW + timedelta(minutes=2))])
+    assert not await ledger.any_open(C)
+    assert await statuses(ledger) == {"user:1": Status.SENT}
+
+
+async def test_companies_are_counted_apart(ledger):
+    companies = [
+        replace(one, recipient=replace(one.recipient, member=f"company:{n}"))
+        for n, one in enumerate([planned(9), planned(11)])
+    ]
+    await ledger.plan(C, [planned(1), *companies], [])
+    assert await ledger.count(C) == Counts(planned=3, companies=2, left_out=0)
 
 
 # --- interrupted, and late truth ---

@@ -22,7 +22,7 @@ OF_SHARED = {
         "shared.flow",
     },
     "shared/ports.py": {"shared.domain"},
-    "shared/errors.py": set(),
+    "shared/errors.py": {"shared.domain"},
 }
 
 

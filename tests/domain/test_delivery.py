@@ -70,7 +70,7 @@ def test_ids_differ_by_campaign_and_by_recipient():
         ({"slot": NOW + timedelta(minutes=1)}, True),  # items may come early, and twice
         ({"not_before": NOW}, True),
         ({"not_before": NOW + timedelta(microseconds=1)}, False),
-        ({"submitted": True}, False),
+        ({"submitted_at": NOW}, False),
         ({"claim": Claim("t", NOW + timedelta(minutes=5))}, False),
         ({"claim": Claim("t", NOW - timedelta(days=1))}, False),  # the sweep's, never a worker's
     ],

@@ -12,8 +12,9 @@ from shared.domain.pace import (
     PORTION,
     ChannelState,
     duration,
+    fitting,
+    in_turn,
     room,
-    share,
     take_slots,
 )
 
@@ -99,13 +100,23 @@ def test_slots_never_go_back_nor_closer_than_the_rate_nor_past_the_horizon(ticks
 
 
 @given(st.integers(0, 300), st.lists(st.integers(0, 200), max_size=12))
-def test_a_share_is_fair_and_uses_all_the_room_that_is_wanted(capacity, wanted):
-    given_ = share(capacity, wanted)
-    assert len(given_) == len(wanted)
-    assert all(0 <= got <= want for got, want in zip(given_, wanted, strict=True))
-    assert sum(given_) == min(capacity, sum(wanted))
-    for got, want in zip(given_, wanted, strict=True):
-        assert got >= min(want, capacity // len(wanted))
+def test_whatever_room_there_is_is_divided_fairly_between_campaigns(capacity, wanted):
+    queue = in_turn([[(campaign, n) for n in range(size)] for campaign, size in enumerate(wanted)])
+    assert sorted(queue) == [(c, n) for c, size in enumerate(wanted) for n in range(size)]
+    first = [campaign for campaign, _ in queue[:capacity]]
+    for campaign, size in enumerate(wanted):
+        assert first.count(campaign) >= min(size, capacity // len(wanted))
+
+
+@given(st.lists(st.integers(1, 5), max_size=50), st.integers(0, 100))
+def test_no_more_fit_than_the_room_and_what_the_last_one_hangs_over(costs, space):
+    taken = fitting(costs, space)
+    assert sum(costs[: max(0, taken - 1)]) < max(space, 1)
+    assert taken == len(costs) or sum(costs[:taken]) >= space
+
+
+def test_one_that_costs_more_than_there_ever_is_goes_all_the_same():
+    assert fitting([5, 5], 2) == 1
 
 
 @pytest.mark.parametrize(

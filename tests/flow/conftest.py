@@ -30,16 +30,19 @@ from dev.pureservice.seed import (
     set_status,
 )
 from shared.adapters.pureservice import Pureservice
+from shared.adapters.pureservice_users import PureserviceUsers
+from shared.adapters.ticket import CALLS, TicketChannel
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.domain.message import Message
 from shared.flow.account import account
 from shared.flow.deliver import deliver
 from shared.flow.discover import discover
-from shared.flow.enqueue import DeliverItem, Lane
+from shared.flow.enqueue import DeliverItem, Lane, Pace
 from shared.flow.frozen import Messages
 from shared.flow.poison import poison
 from shared.flow.watch import Watch
+from shared.flow.wording import log_entry
 from shared.ledger import Ledger
 from shared.ports import Archived, Note, Promise, Receipt
 from tests.examples import settings
@@ -54,6 +57,7 @@ class RecordingChannel:
     messages: list[Message] = field(default_factory=list)
     answer: Callable[[OpenDelivery], Receipt] = lambda d: Receipt(f"<{d.id}@example.no>", "250 OK")
     name: str = "email"
+    gates: tuple[str, ...] = ("email",)
     promise: Promise = Promise.NEITHER
     time_limit: timedelta = timedelta(seconds=60)
 
@@ -79,7 +83,7 @@ class House:
 
     def __init__(self, *, beside: "House | None" = None, **changes: Any) -> None:
         self.clock = beside.clock if beside else Clock(datetime(2026, 11, 23, 8, 0, tzinfo=UTC))
-        self.settings = settings(**{"EMAIL_RATE": "0", **changes})
+        self.settings = settings(**{"EMAIL_RATE": "0", "PURESERVICE_RATE": "0", **changes})
         if beside:
             self.world, self.simulator = beside.world, beside.simulator
         else:
@@ -92,14 +96,33 @@ class House:
             transport=httpx.ASGITransport(self.simulator),
             sleep=self._sleep,
         )
-        self.tables = {name: MemoryTable() for name in ("campaigns", "deliveries", "channels")}
+        names = ("campaigns", "deliveries", "channels", "users")
+        self.tables = {name: MemoryTable() for name in names}
         self.ledger = Ledger.on(**self.tables)
         self.files = MemoryFiles()
         self.messages = Messages(self.files)
         self.queue = MemoryQueue()
         self.channel = RecordingChannel()
-        self.lane = Lane(self.channel, self.queue, self.settings.EMAIL_RATE)
+        self.lane = Lane(self.channel, self.queue, (Pace("email", self.settings.EMAIL_RATE),))
+        self.ticket_queue = MemoryQueue()
+        self.open_tickets()
         self.watch = Watch(self.ledger)
+
+    def open_tickets(self) -> None:
+        """The real channel of tickets, on the simulator; what it mails is recorded."""
+        wire, rate = self.helpdesk.wire, self.settings.PURESERVICE_RATE
+        users = PureserviceUsers(self.settings, wire, self.ledger.users, self.clock)
+        self.tickets = TicketChannel(
+            self.settings, wire, users, self.files, mail=self.channel, log_entry=log_entry
+        )
+        paces = (Pace("ticket", rate, CALLS),)
+        if "email" in self.tickets.gates:
+            paces += self.lane.paces
+        self.ticket_lane = Lane(self.tickets, self.ticket_queue, paces)
+
+    @property
+    def lanes(self) -> dict[str, Lane]:
+        return {"email": self.lane, "ticket": self.ticket_lane}
 
     async def _sleep(self, seconds: float) -> None:
         self.clock.tick(seconds=seconds)
@@ -179,14 +202,14 @@ class House:
             helpdesk=self.helpdesk,
             ledger=self.ledger,
             files=self.files,
-            lane=self.lane,
+            lanes=self.lanes,
             settings=self.settings,
             clock=self.clock,
         )
 
     async def account(self) -> None:
         await account(
-            self.lane,
+            self.lanes,
             ledger=self.ledger,
             helpdesk=self.helpdesk,
             messages=self.messages,
@@ -194,10 +217,10 @@ class House:
             clock=self.clock,
         )
 
-    async def deliver(self, item: str) -> None:
+    async def deliver(self, item: str, channel: Any = None) -> None:
         await deliver(
             DeliverItem.model_validate_json(item),
-            channel=self.channel,
+            channel=channel or self.channel,
             ledger=self.ledger,
             messages=self.messages,
             watch=self.watch,
@@ -206,8 +229,9 @@ class House:
         )
 
     async def deliver_all(self) -> None:
-        for item in self.queue.take():
-            await self.deliver(item)
+        for lane in self.lanes.values():
+            for item in lane.queue.take():
+                await self.deliver(item, lane.channel)
 
     async def poison(self, item: str) -> None:
         await poison(item, ledger=self.ledger, clock=self.clock)

@@ -11,7 +11,7 @@ from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, delivery_id
 from shared.domain.message import Message, Sender
 from shared.domain.recipient import LeftOut, Recipient
-from shared.flow.enqueue import DeliverItem, Lane
+from shared.flow.enqueue import DeliverItem, Lane, Pace
 from shared.flow.frozen import Messages, store_message
 from shared.flow.watch import Watch
 from shared.ledger import Ledger
@@ -37,6 +37,8 @@ class Edge:
 
     def __getattr__(self, attribute: str) -> Any:
         call = getattr(self._port, attribute)
+        if attribute == "wire":
+            return Edge("wire", call, self._meet)
         what = f"{self._name}.{attribute}"
         if inspect.isasyncgenfunction(call):
 
@@ -90,7 +92,10 @@ def another(house: "House", meet: Meet, **changes: Any) -> "House":
     host.files = Edge("files", house.files, meet)  # type: ignore[assignment]
     host.messages = Messages(host.files)
     host.channel = Edge("channel", house.channel, meet)  # type: ignore[assignment]
-    host.lane = Lane(host.channel, Edge("queue", house.queue, meet), host.settings.EMAIL_RATE)
+    pace = Pace("email", host.settings.EMAIL_RATE)
+    host.lane = Lane(host.channel, Edge("queue", house.queue, meet), (pace,))
+    host.ticket_queue = Edge("queue", house.ticket_queue, meet)  # type: ignore[assignment]
+    host.open_tickets()
     host.watch = Watch(host.ledger)
     return host
 

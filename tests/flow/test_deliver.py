@@ -537,7 +537,7 @@ async def test_an_answer_after_the_sweep_is_believed_when_it_is_final(house, ans
     assert await house.ledger.deliveries.problems(campaign.id) == problems
 
 
-@pytest.mark.parametrize("promise", Promise)
+@pytest.mark.parametrize("promise", [Promise.NEITHER, Promise.DEDUPLICATES])
 async def test_an_answer_that_comes_in_the_middle_of_the_sweep_is_believed(make_house, promise):
     """Between the sweep's take-over and its verdict the slow worker settles; sent is sent."""
 

@@ -333,7 +333,8 @@ class Reading:
 
     def __init__(self, helpdesk, *, pages=20):
         self.helpdesk, self.pages, self.ticks = helpdesk, pages, 0
-        self.tables = {name: MemoryTable() for name in ("campaigns", "deliveries", "channels")}
+        names = ("campaigns", "deliveries", "channels", "users")
+        self.tables = {name: MemoryTable() for name in names}
         self.ledger = Ledger.on(**self.tables)
 
     async def tick(self, helpdesk=None, ledger=None):

@@ -50,7 +50,12 @@ def delivery(campaign: Campaign, name: str, id_: str = "d1", address: str = "a@e
 
 
 async def files(house, campaign: Campaign, rows: int = 1_000) -> list[bytes]:
-    return [data async for data in recipients_csv(campaign, house.ledger.deliveries, rows)]
+    return [
+        data
+        async for data in recipients_csv(
+            campaign, house.ledger.deliveries, rows, house.settings.ticket_link
+        )
+    ]
 
 
 def read(data: bytes) -> list[list[str]]:

@@ -14,7 +14,7 @@ QUARTER = timedelta(minutes=15)
 
 
 async def held(watch: Watch, house, campaign="20417-1"):
-    return await watch.held_until(campaign, "email", house.clock())
+    return await watch.held_until(campaign, ("email",), house.clock())
 
 
 async def test_a_campaign_that_sends_on_an_open_channel_may_go(house):

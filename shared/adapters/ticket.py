@@ -1,0 +1,383 @@
+"""One ticket per recipient: made in Pureservice, and the message sent from it.
+
+    the ticket    one call, files and all; found again by its customerReference
+    the message   posted on it for Pureservice to send, or sent by us with the ticket's tag
+
+How far a delivery has come is noted between the two. Nothing here is ever repeated blindly: what
+ended without an answer is looked up, once it can no longer be under way.
+"""
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import PurePath
+from typing import Any
+
+from shared.adapters.pureservice import (
+    FAILED,
+    INTERNAL,
+    MESSAGE,
+    NOTE,
+    OUTBOUND,
+    REFERENCE,
+    SENT,
+    SILENT,
+)
+from shared.adapters.pureservice_users import PureserviceUsers
+from shared.adapters.pureservice_wire import (
+    ADDRESS,
+    AttachmentRow,
+    MessageRow,
+    Wire,
+    quoted,
+)
+from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.message import Classification, File, Message
+from shared.domain.recipient import MemberKind
+from shared.domain.recipient_ticket import RecipientTicket, ticket_key
+from shared.errors import (
+    PermanentError,
+    StorageError,
+    TransientError,
+    UncertainError,
+)
+from shared.ports import Archived, Channel, Files, Note, Promise, Receipt
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Calls to Pureservice that a ticket takes: itself and its message, or the note about it. For a
+#: company a user is looked for, and at worst looked for again and made, address and all.
+CALLS = {MemberKind.USER: 2, MemberKind.COMPANY: 5}
+HIDDEN = 2  #: a ticket's visibility: the end user does not see it
+
+#: What stands in a ticket's log when we have mailed the message; None: it is no longer at hand.
+LogEntry = Callable[[OpenDelivery, Message | None], str]
+
+
+class TicketChannel:
+    """Gives each recipient a ticket of their own, and sends the message from it."""
+
+    name = "ticket"
+    promise = Promise.CAN_BE_ASKED
+
+    def __init__(
+        self,
+        settings: Settings,
+        wire: Wire,
+        users: PureserviceUsers,
+        files: Files,
+        *,
+        mail: Channel,
+        log_entry: LogEntry,
+    ) -> None:
+        """`mail` sends the message where settings say so; `log_entry` is what then stands in the
+        ticket's log: it must name the delivery, for that is how it is found again.
+        """
+        self._settings = settings
+        self._wire = wire
+        self._users = users
+        self._files = files
+        self._mail = mail
+        self._log_entry = log_entry
+        self._by_mail = settings.TICKET_MESSAGE_VIA == "email"
+        self._upload = settings.TICKET_FILES == "upload"
+        self.gates: tuple[str, ...] = ("ticket", "email") if self._by_mail else ("ticket",)
+        patience = timedelta(seconds=settings.PURESERVICE_TIMEOUT_SECONDS)
+        self.time_limit = 3 * patience + (mail.time_limit if self._by_mail else timedelta())
+
+    async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
+        """The ticket, unless an earlier attempt has made it; then the message.
+
+        Final when we sent the message ourselves; what Pureservice sends is to be checked.
+        """
+        try:
+            async with asyncio.timeout(self.time_limit.total_seconds()):
+                return await self._send(delivery, message, note)
+        except TimeoutError as error:
+            raise UncertainError(f"ticket: no end to it for delivery {delivery.id}") from error
+
+    async def _send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
+        if delivery.note:
+            ticket = RecipientTicket.of(delivery.note)
+            known: list[AttachmentRow] = []
+        else:
+            user = await self._users.for_recipient(delivery.recipient)
+            ticket, known = await self._make(delivery, message, user)
+            await note(str(ticket))
+        attached = await self._whole(ticket, message, known)
+        if not self._by_mail:
+            await self._post(ticket, message, attached)
+            return Receipt(str(ticket), final=False)
+        await note(str(ticket.begun()))
+        own = replace(
+            message,
+            subject=f"{self._tag(ticket)} {message.subject}",
+            sender=replace(message.sender, reply_to=self._settings.TICKET_REPLY_TO),
+        )
+        receipt = await self._mail.send(delivery, own, _unnoted)
+        return await self._logged(delivery, ticket, own, receipt)
+
+    def _tag(self, ticket: RecipientTicket) -> str:
+        return self._settings.TICKET_TAG.replace("{{RequestNumber}}", str(ticket.number))
+
+    # -- the ticket
+
+    async def _make(
+        self, delivery: OpenDelivery, message: Message, user: int
+    ) -> tuple[RecipientTicket, list[AttachmentRow]]:
+        template = message.ticket
+        if template is None:
+            raise PermanentError(f"ticket: campaign {delivery.campaign} has nothing to copy")
+        files = _files(message)
+        uploads = {file: await self._content(file) for file in files} if self._upload else {}
+        hidden = self._settings.TICKET_VISIBILITY == "hidden"
+        temporary = [{"temporaryId": f"file-{n}", "type": "attachment"} for n in range(len(files))]
+        row = {
+            **dict(template.fields),
+            "subject": template.subject,
+            "description": template.description,
+            "visibility": HIDDEN if hidden else SILENT,
+            REFERENCE: ticket_key(delivery.campaign, delivery.id),
+            "links": {
+                "user": {"id": user},
+                "status": {"id": template.status},
+                **_links(template.classification),
+                **({"attachments": temporary} if files else {}),
+            },
+        }
+        attachments = [
+            {"temporaryId": f"file-{n}", **_attachment(file, uploads.get(file))}
+            for n, file in enumerate(files)
+        ]
+        linked = {"attachments": attachments} if files else {}
+        made = await self._wire.create("/ticket/", "tickets", row, "attachments", **linked)
+        if made.request_number is None:
+            raise UncertainError(f"ticket: ticket {made.id} came without its number")
+        return RecipientTicket(made.id, made.request_number), list(made.attachments)
+
+    async def _whole(
+        self, ticket: RecipientTicket, message: Message, known: Sequence[AttachmentRow]
+    ) -> list[int]:
+        """The ids of the message's files on the ticket, every one of them there and whole."""
+        files = _files(message)
+        if len(known) < len(files):  # the answer does not always name them
+            known = await self._attachments(ticket)
+        found = []
+        for file in files:
+            whole = next((row.id for row in known if _is(row, file)), None)
+            found.append(await self._upload_to(ticket, file) if whole is None else whole)
+        return found[: len(message.files)]
+
+    async def _upload_to(self, ticket: RecipientTicket, file: File) -> int:
+        """The file sent anew, since it did not come by copying. From now on, no more copying."""
+        log.warning("ticket.file_uploaded ticket_id=%s attachment_id=%s", ticket.id, file.original)
+        self._upload = True
+        row = {**_attachment(file, await self._content(file)), "ticketId": ticket.id}
+        return (await self._wire.create("/attachment", "attachments", row)).id
+
+    async def _attachments(self, ticket: RecipientTicket) -> Sequence[AttachmentRow]:
+        answer = await self._wire.all(
+            "/attachment/", "attachments", filter=f"ticketId == {ticket.id}"
+        )
+        return answer.attachments
+
+    async def _content(self, file: File) -> bytes:
+        try:
+            data = await self._files.get(file.blob)
+        except StorageError as error:
+            raise TransientError(f"ticket: the attachment {file.blob} is out of reach") from error
+        if data is None:
+            raise TransientError(f"ticket: the attachment {file.blob} is gone from storage")
+        return data
+
+    # -- the message
+
+    async def _post(
+        self, ticket: RecipientTicket, message: Message, attached: Sequence[int]
+    ) -> None:
+        files = [{"id": id_, "type": "attachment"} for id_ in attached]
+        row = {
+            "subject": message.subject,
+            "text": message.html,
+            "type": MESSAGE,
+            "direction": OUTBOUND,
+            "links": {
+                "ticket": {"id": ticket.id},
+                **({"attachments": files} if files else {}),
+            },
+        }
+        await self._wire.write("POST", "/communication/", {"communications": [row]})
+
+    async def _logged(
+        self,
+        delivery: OpenDelivery,
+        ticket: RecipientTicket,
+        message: Message | None,
+        receipt: Receipt,
+    ) -> Receipt:
+        """The mail has gone: whatever becomes of the log, it must never go again.
+
+        A log that is known not to have been written is left for `check`.
+        """
+        sent = Receipt(str(ticket.begun()), receipt.detail)
+        try:
+            await self._write_log(ticket, self._log_entry(delivery, message))
+        except TransientError as error:
+            log.warning("ticket.log_later delivery_id=%s because=%s", delivery.id, error)
+            return replace(sent, final=False)
+        except (PermanentError, UncertainError) as error:
+            log.warning("ticket.not_logged delivery_id=%s because=%s", delivery.id, error)
+        return sent
+
+    async def _write_log(self, ticket: RecipientTicket, html: str) -> None:
+        # a note: of all that can be posted, the one thing that is sure not to be sent to anybody
+        row = {
+            "text": html,
+            "type": NOTE,
+            "direction": INTERNAL,
+            "links": {"ticket": {"id": ticket.id}},
+        }
+        await self._wire.write("POST", "/communication/", {"communications": [row]})
+
+    # -- what became of it
+
+    async def find(self, delivery: OpenDelivery) -> Receipt | str:
+        noted = RecipientTicket.of(delivery.note) if delivery.note else None
+        ticket, maker = await self._by_key(delivery)
+        ticket = ticket or noted  # somebody may have changed the field
+        if ticket is None:
+            return ""
+        written = await self._wire.all(
+            "/communication/", "communications", filter=f"ticketId == {ticket.id}"
+        )
+        if any(_is_message(row, maker) for row in written.communications):
+            return Receipt(str(ticket), final=False)
+        if noted is None or not noted.mailing:
+            return str(ticket)
+        if any(delivery.id in row.text for row in written.communications):
+            return Receipt(str(ticket.begun()))
+        raise UncertainError(f"ticket: delivery {delivery.id} may have been mailed")
+
+    async def _by_key(self, delivery: OpenDelivery) -> tuple[RecipientTicket | None, int | None]:
+        """The delivery's ticket and who made it: we, whoever we are."""
+        key = ticket_key(delivery.campaign, delivery.id)
+        answer = await self._wire.all("/ticket/", "tickets", filter=f"{REFERENCE} == {quoted(key)}")
+        rows = [row for row in answer.tickets if row.text(REFERENCE) == key]
+        if len(rows) > 1:
+            ids = [row.id for row in rows]
+            log.error("ticket.several delivery_id=%s tickets=%s", delivery.id, ids)
+        if not rows:
+            return None, None
+        return RecipientTicket(rows[0].id, rows[0].request_number), rows[0].created_by_id
+
+    async def check(self, submitted: Sequence[OpenDelivery]) -> Mapping[str, Outcome]:
+        tickets = {one.id: RecipientTicket.of(one.note) for one in submitted}
+        logged = {
+            one.id: await self._log_at_last(one, tickets[one.id])
+            for one in submitted
+            if tickets[one.id].mailing
+        }
+        posted = {id_: ticket.id for id_, ticket in tickets.items() if not ticket.mailing}
+        mails = await self._mails(sorted(posted.values()))
+        return logged | {id_: _outcome(mails.get(ticket, [])) for id_, ticket in posted.items()}
+
+    async def _log_at_last(self, delivery: OpenDelivery, ticket: RecipientTicket) -> Outcome:
+        """The mail has gone, and only the log is missing."""
+        receipt = await self._logged(delivery, ticket, None, Receipt(""))
+        return Outcome(Status.SENT if receipt.final else Status.SUBMITTED)
+
+    async def _mails(self, tickets: Sequence[int]) -> dict[int, list[MessageRow]]:
+        """The mails out of these tickets, oldest first; in smaller portions if it must be."""
+        if not tickets:
+            return {}
+        any_of_them = " OR ".join(f"ticketId == {id_}" for id_ in tickets)
+        try:
+            answer = await self._wire.all(
+                "/email/", "emails", filter=f"direction == {OUTBOUND} AND ({any_of_them})"
+            )
+        except PermanentError:
+            if len(tickets) == 1:
+                raise
+            half = len(tickets) // 2  # how long a filter may be is not known
+            return {**await self._mails(tickets[:half]), **await self._mails(tickets[half:])}
+        found: dict[int, list[MessageRow]] = {}
+        for row in answer.emails:
+            if row.ticket_id is not None and not (row.is_initial or row.is_system):
+                found.setdefault(row.ticket_id, []).append(row)
+        return found
+
+    async def archive(self, campaign_id: str, message: Message) -> Archived:
+        """The message that every ticket carried, as a mail without a recipient."""
+        return await self._mail.archive(campaign_id, message)
+
+
+async def _unnoted(reference: str) -> None:
+    """A mail has one effect, and nothing to note before it."""
+
+
+def _files(message: Message) -> list[File]:
+    """The message's files, which go with the mail, then those that the description shows."""
+    return [*message.files, *(message.ticket.pictures if message.ticket else ())]
+
+
+def _links(classification: Classification) -> dict[str, dict[str, int]]:
+    """Where the ticket belongs, in Pureservice's words. Foreign keys count only as links."""
+    links = {
+        "requestType": classification.request_type,
+        "ticketType": classification.ticket_type,
+        "priority": classification.priority,
+        "source": classification.source,
+        "assignedDepartment": classification.zone,
+        "assignedTeam": classification.team,
+        "assignedAgent": classification.agent,
+        "category1": classification.category1,
+        "category2": classification.category2,
+        "category3": classification.category3,
+    }
+    return {name: {"id": id_} for name, id_ in links.items() if id_}
+
+
+def _attachment(file: File, content: bytes | None) -> dict[str, Any]:
+    """The file for a new ticket: its bytes, or which one to copy."""
+    told: dict[str, Any] = (
+        {"attachmentCopyId": file.original}
+        if content is None
+        else {"bytes": b64encode(content).decode(), "size": f"{len(content) / 1024:.2f}K"}
+    )
+    shown = {"embedded": True, "contentId": file.content_id} if file.content_id else {}
+    return {
+        "name": PurePath(file.name).stem,
+        "fileName": file.name,
+        "contentType": file.content_type,
+        "isVisible": True,
+        **shown,
+        **told,
+    }
+
+
+def _is(row: AttachmentRow, file: File) -> bool:
+    """Whether this is the file, whole; a length that is not told is believed."""
+    return (row.file_name or row.name) == file.name and row.content_length in (None, file.size)
+
+
+def _is_message(row: MessageRow, maker: int | None) -> bool:
+    """Whether we have posted it: who made the ticket writes the first message on it."""
+    ours = maker is None or row.created_by_id in (None, maker)
+    return row.type == MESSAGE and row.direction == OUTBOUND and ours
+
+
+def _outcome(mails: Sequence[MessageRow]) -> Outcome:
+    """What the mails out of a ticket say about its message; any that was sent will do."""
+    if not mails:
+        return Outcome(Status.SUBMITTED, Reason.NOT_MAILED)
+    statuses = [row.status for row in mails]
+    if SENT in statuses:
+        return Outcome(Status.SENT)
+    if FAILED in statuses:
+        said = ADDRESS.sub("…@…", mails[statuses.index(FAILED)].status_message)
+        return Outcome(Status.FAILED, Reason.MAIL_FAILED, detail=said[:200])
+    return Outcome(Status.SUBMITTED, Reason.STILL_QUEUED)

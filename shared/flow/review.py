@@ -1,0 +1,64 @@
+"""Review: who has answered? Told on request, when a campaign of tickets is over."""
+
+import logging
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+
+from shared.domain.campaign import Campaign
+from shared.domain.helpdesk import Names, Ticket
+from shared.domain.recipient_ticket import ticket_key
+from shared.errors import PermanentError
+from shared.flow.recipients_csv import review_csv
+from shared.flow.wording import post_once, render
+from shared.ledger import Ledger
+from shared.ports import Helpdesk
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def review(
+    campaign: Campaign,
+    ticket: Ticket,
+    *,
+    names: Names,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    settings: Settings,
+) -> None:
+    """How it stands with every recipient's ticket, as a note and a list; then solved as before.
+
+    It counts as told when the status is back. Until then the same note and list are looked for
+    first, so that none of them comes twice.
+    """
+    edition = f"{campaign.id}-{campaign.reviews + 1}"
+    has_list = True
+    by_status: Counter[str] = Counter()
+    if campaign.channel == "ticket":
+        states = {one.key: one for one in await helpdesk.recipient_tickets(campaign.id)}
+        rows = [
+            (delivery, states.get(ticket_key(campaign.id, delivery.id)))
+            async for delivery in ledger.deliveries.all(campaign.id)
+        ]
+        by_status.update(names.statuses.get(one.status_id, "") for _, one in rows if one)
+        name = f"svar-{edition}.csv"
+        if name not in {file.name for file in await helpdesk.attachments(ticket.id)}:
+            data = review_csv(rows, names.statuses, settings.ticket_link)
+            try:
+                await helpdesk.attach(ticket.id, name, "text/csv", data)
+            except PermanentError as error:  # e.g. too large; the note says so
+                log.warning("review.no_list campaign_id=%s because=%s", campaign.id, error)
+                has_list = False
+    html = render(
+        "review.html",
+        campaign=campaign,
+        by_status=by_status,
+        unanswered=settings.TICKET_STATUS,
+        has_list=has_list,
+    )
+    await post_once(helpdesk, ticket.id, f"{campaign.run}/svar-{campaign.reviews + 1}", html)
+    with suppress(PermanentError):  # then it is for the case worker to solve
+        await helpdesk.change_ticket(ticket.id, status_id=campaign.solved_status, silent=True)
+        await ledger.campaigns.save(replace(campaign, reviews=campaign.reviews + 1))
+        log.info("review.done campaign_id=%s tickets=%s", campaign.id, by_status.total())

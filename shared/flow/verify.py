@@ -1,0 +1,61 @@
+"""Verify: has what a provider took on really gone out? Asked for many deliveries at a time."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from shared.domain.campaign import Campaign
+from shared.domain.delivery import OpenDelivery, Outcome, Status
+from shared.ledger import Ledger
+from shared.ports import Asked, Clock
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: So many are asked about in one call. The filter stays below the 2,048 characters that the web
+#: server in front of the helpdesk takes unless told otherwise.
+AT_ONCE = 50
+
+
+async def verify(
+    campaign: Campaign, asked: Asked, *, ledger: Ledger, settings: Settings, clock: Clock
+) -> None:
+    """Settle what has been answered; what has not is asked about later, less often as time goes.
+
+    A portion that is not full waits for more to come, but no longer than the first check waits.
+    What has no answer after TICKET_WAIT_MINUTES is *uncertain*, with the reason.
+    """
+    due = await ledger.deliveries.unanswered(campaign.id, clock())
+    for portion in _portions(due):
+        waited = min(one.not_before for one in portion) + settings.first_check
+        if len(portion) < AT_ONCE and clock() < waited:
+            continue
+        known = await asked.check(portion)
+        later = []
+        for one in portion:
+            outcome = known.get(one.id, Outcome(Status.SUBMITTED))
+            if outcome.status is Status.SUBMITTED:
+                age = clock() - one.submitted_at
+                if age < settings.longest_wait:
+                    later.append((one, _next_look(one, settings, clock())))
+                    continue
+                outcome = replace(outcome, status=Status.UNCERTAIN)
+            outcome = replace(outcome, reference=outcome.reference or one.note)
+            await ledger.deliveries.settle(one, outcome, clock())
+            log.info("verify.%s campaign_id=%s delivery_id=%s", outcome.status, campaign.id, one.id)
+        await ledger.deliveries.ask_later(later)
+
+
+def _next_look(one: OpenDelivery, settings: Settings, now: datetime) -> datetime:
+    """At twice its age, but not beyond the time when we give up."""
+    wait = max(settings.first_check, now - one.submitted_at)
+    return min(now + wait, one.submitted_at + settings.longest_wait)
+
+
+_Item = TypeVar("_Item")
+
+
+def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    return (items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE))
