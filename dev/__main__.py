@@ -18,6 +18,7 @@ TASKS = {
     "host": ("dev.host", "the Functions host alone"),
     "seed": ("dev.seed", "put a scenario into a running simulator"),
     "bench": ("dev.bench", "measure storage requests, memory and speed"),
+    "lists": ("dev.lists", "bring recipient lists in step with LIST_RULES or a spreadsheet"),
     "check": ("dev.check", "is this set-up complete? against the settings in use"),
     "lint": ("dev.tasks:lint", "ruff and mypy"),
     "lock": ("dev.tasks:lock", "renew requirements-dev.txt from requirements-dev.in"),
