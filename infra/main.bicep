@@ -1,0 +1,222 @@
+// Everything that Utsendelse needs in Azure, in one resource group. How to deploy it: docs/deploy.md.
+// There is no key or password in here, nor does it make any: the app gets in by its identity.
+
+@description('Region of everything. It must have the Flex Consumption plan.')
+param location string = resourceGroup().location
+
+@description('Goes into the names of what can be renamed; the others are made unique.')
+@minLength(2)
+@maxLength(20)
+param name string = 'utsendelse'
+
+@description('Tags on everything, as your organisation wants them.')
+param tags object = {}
+
+@description('INSTALLATION: a name that no other installation on the same Pureservice has.')
+param installation string
+
+@description('ONLY_SEND_TO: addresses and domains, separated by commas. * is everybody; begin with yourself.')
+param onlySendTo string
+
+@description('PURESERVICE_URL: the address you use in the browser, up to the host name.')
+param pureserviceUrl string
+
+@description('SMTP_HOST: the mail server.')
+param smtpHost string
+
+@description('SMTP_USER: whom to log in as. With one, the secret smtp-password is read from the key vault.')
+param smtpUser string = ''
+
+@description('MAIL_FROM: the sender\'s address.')
+param mailFrom string
+
+@description('MAIL_FROM_NAME: the sender\'s name.')
+param mailFromName string = ''
+
+@description('MAIL_REPLY_TO: where answers to e-mail go. Empty: to the sender.')
+param mailReplyTo string = ''
+
+@description('TICKET_REPLY_TO: the mailbox that Pureservice reads. Empty: see docs/settings.md.')
+param ticketReplyTo string = ''
+
+@description('Any other setting of docs/settings.md by its name, as text, where it differs from the default.')
+param settings object = {}
+
+@description('Who gets a mail when the app cannot do its work. Empty: nobody.')
+param alertEmail string = ''
+
+@description('The most instances that Azure may start for each function. The pace is kept by the ledger, not by this.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40 // some regions take no less
+
+@description('How the ledger is copied. ZRS survives a data centre; GZRS a region.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GZRS'])
+param storageRedundancy string = 'Standard_ZRS'
+
+@description('How long logs are kept, in days. There are no addresses in them.')
+@minValue(30)
+@maxValue(730)
+param logDays int = 90
+
+var suffix = uniqueString(resourceGroup().id, name)
+var deliverEmailQueue = 'deliver-email'
+var deliverTicketQueue = 'deliver-ticket'
+
+// The defaults of the code; a test holds them equal. `settings` wins over them.
+var defaults = {
+  // The host reads the schedules by itself, in UTC: the plan knows no other time zone.
+  DISCOVER_SCHEDULE: '0 * * * * *'
+  ACCOUNT_SCHEDULE: '0 * * * * *'
+  LISTS_SCHEDULE: '0 30 3 * * *'
+
+  PURESERVICE_PREFIX: '/agent/api'
+  PURESERVICE_AUTH: 'key'
+  PURESERVICE_TIMEOUT_SECONDS: '30'
+  PURESERVICE_API_USER_ID: '0'
+  PURESERVICE_RATE: '60'
+
+  EMAIL_CAMPAIGN_USER: 'masseutsendelse-ikke-svar@utsendelse.local'
+  TICKET_CAMPAIGN_USER: 'masseutsendelse-med-svar@utsendelse.local'
+  MESSAGE_TRIGGER: 'communication'
+  MESSAGE_TYPE_NAME: 'Til utsending'
+  MESSAGE_TYPE_FIELD: 'customtype.name'
+  STATUS_READY: 'Utsending – klar'
+  STATUS_RUNNING: 'Utsending – pågår'
+  STATUS_ATTENTION: 'Utsending – må sjekkes'
+  STATUS_SOLVED: 'Løst'
+  STATUS_REVIEW: 'Utsending – til kontroll'
+  QUIET_PERIOD_MINUTES: '10'
+  UNDO_SECONDS: '180'
+  CAMPAIGN_MARK_FIELD: 'customerReference'
+  TICKET_TAG: '[Sak ID# {{RequestNumber}}]'
+
+  LIST_ASSET_TYPE: 'Mottakerliste'
+  LIST_TICKET_RELATION: 'Gir mottakere til'
+  LIST_USER_RELATION: 'Inneholder bruker'
+  LIST_COMPANY_RELATION: 'Inneholder firma'
+
+  LISTS: 'off'
+  COMPANY_CATEGORY_FIELD: ''
+  LIST_RULES: '{"KOMM": "Kommune", "FYLK": "Fylkeskommune", "STAT": "Statlig virksomhet"}'
+  LISTS_REMOVE_AT_MOST: '20'
+
+  SMTP_PORT: '587'
+  SMTP_TLS: 'starttls'
+  SMTP_TIMEOUT_SECONDS: '60'
+  MAIL_ENVELOPE_FROM: ''
+  SENDERS: '{}'
+  MAIL_MAX_MEGABYTES: '20'
+  EMAIL_RATE: '30'
+
+  TICKET_STATUS: 'Venter - sluttbruker'
+  TICKET_VISIBILITY: 'silent'
+  TICKET_KEEP_AGENT: 'false'
+  TICKET_RELATION: ''
+  TICKET_FILES: 'copy'
+  TICKET_MESSAGE_VIA: 'pureservice'
+  TICKET_CHECK_SECONDS: '120'
+  TICKET_WAIT_MINUTES: '60'
+
+  LEASE_SECONDS: '300'
+  GRACE_SECONDS: '60'
+  RELEASE_AGAIN_SECONDS: '600'
+  MAX_ATTEMPTS: '8'
+}
+
+// What has a parameter of its own, or belongs to what is made here: `settings` cannot change it.
+var given = {
+  INSTALLATION: installation
+  ONLY_SEND_TO: onlySendTo
+  DELIVER_EMAIL_QUEUE: deliverEmailQueue
+  DELIVER_TICKET_QUEUE: deliverTicketQueue
+  PURESERVICE_URL: pureserviceUrl
+  SMTP_HOST: smtpHost
+  SMTP_USER: smtpUser
+  MAIL_FROM: mailFrom
+  MAIL_FROM_NAME: mailFromName
+  MAIL_REPLY_TO: mailReplyTo
+  TICKET_REPLY_TO: ticketReplyTo
+}
+
+// One identity, known before the app is: its roles and the vault are ready when the app starts.
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
+  name: 'id-${name}'
+  location: location
+  tags: tags
+}
+
+module monitoring 'monitoring.bicep' = {
+  name: 'monitoring'
+  params: {
+    location: location
+    tags: tags
+    name: name
+    logDays: logDays
+    alertEmail: alertEmail
+    principalId: identity.properties.principalId
+  }
+}
+
+module storage 'storage.bicep' = {
+  name: 'storage'
+  params: {
+    location: location
+    tags: tags
+    name: 'st${suffix}'
+    redundancy: storageRedundancy
+    queues: [
+      deliverEmailQueue
+      '${deliverEmailQueue}-poison'
+      deliverTicketQueue
+      '${deliverTicketQueue}-poison'
+    ]
+    tables: ['campaigns', 'deliveries', 'channels', 'users']
+    containers: ['campaigns', 'packages']
+    principalId: identity.properties.principalId
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module vault 'vault.bicep' = {
+  name: 'vault'
+  params: {
+    location: location
+    tags: tags
+    name: 'kv-${suffix}'
+    principalId: identity.properties.principalId
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module app 'app.bicep' = {
+  name: 'app'
+  params: {
+    location: location
+    tags: tags
+    name: 'func-${name}-${suffix}'
+    planName: 'plan-${name}'
+    maximumInstanceCount: maximumInstanceCount
+    identityId: identity.id
+    clientId: identity.properties.clientId
+    storageAccount: storage.outputs.name
+    packageContainer: '${storage.outputs.blobEndpoint}packages'
+    keyVault: vault.outputs.name
+    logsIn: !empty(smtpUser)
+    insightsConnection: monitoring.outputs.insightsConnection
+    workspaceId: monitoring.outputs.workspaceId
+    settings: union(defaults, settings, given)
+  }
+}
+
+@description('The function app: what the workflow deploys to.')
+output functionApp string = app.outputs.name
+
+@description('Tells which of storage, Pureservice and mail server answer.')
+output health string = 'https://${app.outputs.hostName}/api/health'
+
+@description('Where the two secrets go.')
+output keyVault string = vault.outputs.name
+
+@description('Where the ledger is.')
+output storageAccount string = storage.outputs.name
