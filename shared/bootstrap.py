@@ -12,7 +12,7 @@ from shared.adapters.pureservice import Pureservice
 from shared.adapters.pureservice_lists import PureserviceLists
 from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.smtp import SmtpChannel
-from shared.adapters.ticket import CALLS, TicketChannel
+from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.flow.enqueue import Lane, Pace
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
@@ -72,7 +72,7 @@ def bootstrap(
         log_entry=log_entry,
     )
     mails = Pace("email", settings.EMAIL_RATE)
-    calls = Pace("ticket", settings.PURESERVICE_RATE, CALLS)
+    calls = Pace("ticket", settings.PURESERVICE_RATE, CALLS, CALLS_FOR_UNKNOWN)
     by_mail = settings.TICKET_MESSAGE_VIA == "email"
     lost_after = timedelta(seconds=settings.RELEASE_AGAIN_SECONDS)
     email_queue = storage.queue(settings.DELIVER_EMAIL_QUEUE)

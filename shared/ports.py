@@ -220,6 +220,13 @@ class Helpdesk(Protocol):
         """The recipient lists related to the ticket by the configured relation, by id."""
         ...
 
+    async def users_at(self, addresses: Sequence[str]) -> Mapping[str, int]:
+        """The users whom the helpdesk would write to at these addresses: one call per 20.
+
+        Whoever is not there has no such user, or one that must not be written to.
+        """
+        ...
+
     async def members(self, list_id: int, start: int) -> MemberPage:
         """One page of up to 500 members, with their default addresses; the same order each time."""
         ...

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from shared.adapters.pureservice_users import reachable, registered
 from shared.adapters.pureservice_wire import (
     ANYTHING,
     JSON_API,
@@ -41,7 +42,7 @@ from shared.domain.helpdesk import (
     TicketState,
 )
 from shared.domain.message import Classification
-from shared.domain.recipient import Member, MemberKind, address_key
+from shared.domain.recipient import Member, MemberKind, address_key, normalise_address
 from shared.domain.recipient_ticket import ticket_key
 from shared.errors import PermanentError, SetupError, TransientError, UtsendelseError
 from shared.ports import Clock
@@ -55,6 +56,9 @@ OUTBOUND, INTERNAL = 2, 3  #: a communication's or an e-mail's direction
 SENT, FAILED = 4, 5  #: an e-mail's status
 REFERENCE = "customerReference"  #: the field by which a recipient's ticket is found again
 SILENT = 1  #: a ticket's visibility: the end user sees it and gets no mail about it
+
+#: In one filter; longer ones may be refused.
+_ADDRESSES_AT_ONCE = 20
 
 _CUSTOM = re.compile(r"cf_\d+").fullmatch
 _ADDRESS = re.compile(r"[^\s<>()\[\];,\"']+@[^\s<>()\[\];,\"']+")
@@ -431,6 +435,16 @@ class Pureservice:
                 f"pureservice: list {list_id} from {start}: {error.args[0]}"
             ) from error
         return MemberPage(members, _fingerprint(members), last)
+
+    async def users_at(self, addresses: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for first in range(0, len(addresses), _ADDRESSES_AT_ONCE):
+            some = addresses[first : first + _ADDRESSES_AT_ONCE]
+            users = reachable(await registered(self.wire, some))
+            theirs = {normalise_address(held): user for user, held in sorted(users.items())}
+            by_key = {address_key(held): user for held, user in theirs.items() if held}
+            found |= {one: by_key[key] for one in some if (key := address_key(one)) in by_key}
+        return found
 
     # -- writes
 

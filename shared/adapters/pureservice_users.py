@@ -1,10 +1,11 @@
 """Who a recipient is as a user of Pureservice: found on the list, by the address, or made once."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
-from shared.adapters.pureservice_wire import Wire, quoted
+from shared.adapters.pureservice_wire import Answer, Wire, quoted
 from shared.domain.delivery import Reason
-from shared.domain.recipient import MemberKind, Recipient, address_key, spellings
+from shared.domain.recipient import Recipient, address_key, spellings
 from shared.errors import PermanentError, TransientError, UncertainError, UtsendelseError
 from shared.ports import Claims, Clock
 from shared.settings import Settings
@@ -12,6 +13,27 @@ from shared.settings import Settings
 END_USER = 10  #: a user's role
 NOTIFIED = 1  #: the one notification scheme that is known to have been written
 FIRST_NAME = "Postmottak"
+
+
+async def registered(wire: Wire, addresses: Iterable[str]) -> Answer:
+    """The entities that hold these addresses, however they are spelt, and their users."""
+    spelt = sorted({text for address in addresses for text in spellings(address)})
+    return await wire.all(
+        "/emailaddress/",
+        "emailaddresses",
+        filter=" OR ".join(f"email == {quoted(text)}" for text in spelt),
+        include="user",
+    )
+
+
+def reachable(answer: Answer) -> dict[int, str]:
+    """Those of the users whom Pureservice would write to at the address, by id."""
+    users = {user.id: user for user in answer.linked.users if not user.disabled}
+    return {
+        user.id: row.email or ""
+        for row in answer.emailaddresses
+        if (user := users.get(row.user_id or 0)) and user.email_address_id in (None, row.id)
+    }
 
 
 class PureserviceUsers:
@@ -23,24 +45,20 @@ class PureserviceUsers:
         self._clock = clock
 
     async def for_recipient(self, recipient: Recipient) -> int:
-        """The id of the user who gets this recipient's ticket. No call for those who are users.
+        """The id of the user who gets this recipient's ticket. No call for those who are known.
 
         A company's address belongs to one user, made if need be by one worker on one host; the
         others raise TransientError meanwhile. PermanentError when the address is that of a user
         who is disabled, or whom Pureservice would write to at another address.
         """
-        kind, _, id_ = recipient.member.partition(":")
-        if kind == MemberKind.USER:
-            return int(id_)
-        found, _ = await self._look_up(recipient)
-        if found:
-            return found
+        if recipient.user:
+            return recipient.user
         key = address_key(recipient.address)
         claim = await self._claims.take(key, self._clock(), self._lease)
         if claim is None:
-            raise TransientError(f"pureservice: a user for {recipient.member} is being made")
+            raise TransientError(f"pureservice: a user for {recipient.member} is being looked for")
         try:
-            user = await self._make(recipient, company=int(id_))
+            user = await self._found_or_made(recipient)
         except UncertainError as error:
             # the claim stays until this can no longer be under way; then it is looked for again
             raise TransientError(f"pureservice: a user for {recipient.member}: {error}") from error
@@ -52,16 +70,10 @@ class PureserviceUsers:
 
     async def _look_up(self, recipient: Recipient) -> tuple[int | None, list[int]]:
         """The user with this address, however it is spelt; and entities of it that nobody owns."""
-        spelt = " OR ".join(f"email == {quoted(text)}" for text in spellings(recipient.address))
-        answer = await self._wire.all(
-            "/emailaddress/", "emailaddresses", filter=spelt, include="user"
-        )
-        owned = {row.user_id: row.id for row in answer.emailaddresses if row.user_id}
-        for user in answer.linked.users:
-            is_default = user.email_address_id in (None, owned.get(user.id))
-            if user.id in owned and is_default and not user.disabled:
-                return user.id, []
-        if owned:
+        answer = await registered(self._wire, [recipient.address])
+        if users := reachable(answer):
+            return min(users), []
+        if owned := [row.user_id for row in answer.emailaddresses if row.user_id]:
             raise PermanentError(
                 f"pureservice: the address of {recipient.member} is that of user {min(owned)},"
                 " who is disabled or has another default address",
@@ -69,11 +81,12 @@ class PureserviceUsers:
             )
         return None, [row.id for row in answer.emailaddresses]
 
-    async def _make(self, recipient: Recipient, company: int) -> int:
-        """`Postmottak <company>`, unless somebody has made it since we looked."""
+    async def _found_or_made(self, recipient: Recipient) -> int:
+        """The user with the address; if there is none, `Postmottak <company>`."""
         user, free = await self._look_up(recipient)
         if user:
             return user
+        company = int(recipient.member.partition(":")[2])
         address = free[0] if free else await self._make_address(recipient.address)
         row = {
             "firstName": FIRST_NAME,

@@ -36,7 +36,6 @@ from shared.adapters.pureservice_wire import (
 )
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
 from shared.domain.message import Classification, File, Message
-from shared.domain.recipient import MemberKind
 from shared.domain.recipient_ticket import RecipientTicket, ticket_key
 from shared.errors import (
     PermanentError,
@@ -49,9 +48,10 @@ from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Calls to Pureservice that a ticket takes: itself and its message, or the note about it. For a
-#: company a user is looked for, and at worst looked for again and made, address and all.
-CALLS = {MemberKind.USER: 2, MemberKind.COMPANY: 5}
+#: Calls to Pureservice that a ticket takes: itself and its message, or the note about it.
+CALLS = 2
+#: For somebody unknown a user is looked for, and at worst made, address and all.
+CALLS_FOR_UNKNOWN = 5
 HIDDEN = 2  #: a ticket's visibility: the end user does not see it
 
 #: What stands in a ticket's log when we have mailed the message; None: it is no longer at hand.
@@ -87,7 +87,11 @@ class TicketChannel:
         self._upload = settings.TICKET_FILES == "upload"
         self.gates: tuple[str, ...] = ("ticket", "email") if self._by_mail else ("ticket",)
         patience = timedelta(seconds=settings.PURESERVICE_TIMEOUT_SECONDS)
-        self.time_limit = 3 * patience + (mail.time_limit if self._by_mail else timedelta())
+        self._sending = 3 * patience
+        self._logging = patience
+        if self._by_mail:
+            self._sending = 2 * patience + mail.time_limit
+        self.time_limit = self._sending + (self._logging if self._by_mail else timedelta())
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """The ticket, unless an earlier attempt has made it; then the message.

@@ -127,7 +127,7 @@ class Campaign:
     lists: tuple[RecipientList, ...] = ()
     cursor: Cursor = Cursor()
     planned: int = 0
-    companies: int = 0  #: how many of those planned are companies
+    unknown: int = 0  #: how many of those planned the helpdesk has no user for, that we know of
     left_out: int = 0
     starts_at: datetime = NEVER  #: nothing leaves before this
     solved_status: int = 0  #: what the report sets; looked up at the start, when it was there

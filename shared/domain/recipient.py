@@ -41,6 +41,7 @@ class Recipient:
     member: str  #: `user:31` or `company:9`
     name: str
     address: str  #: ready for an envelope: trimmed, the domain in ASCII
+    user: int = 0  #: who they are as a user of the helpdesk, where that is known
 
     @property
     def kind(self) -> MemberKind:
@@ -160,4 +161,5 @@ def recipient_of(
         return LeftOutReason.CAMPAIGN_USER
     if not allowed.allows(address):
         return LeftOutReason.NOT_ON_TEST_LIST
-    return Recipient(str(member), tidy_name(member.name), address)
+    user = member.id if member.kind is MemberKind.USER else 0
+    return Recipient(str(member), tidy_name(member.name), address, user)

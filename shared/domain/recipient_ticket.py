@@ -25,7 +25,10 @@ class RecipientTicket:
     def of(cls, text: str) -> Self:
         """Read what `str` wrote. Raises ValueError for anything else."""
         id_, number, *rest = text.split("/")
-        return cls(int(id_), int(number), rest == ["mailing"])
+        ticket = cls(int(id_), int(number), bool(rest))
+        if str(ticket) != text:
+            raise ValueError(f"not a recipient's ticket: {text!r}")
+        return ticket
 
     def begun(self) -> Self:
         return replace(self, mailing=True)

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Annotated, cast
@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import OpenDelivery
 from shared.domain.pace import LOST_AFTER, duration, fitting, in_turn, room, take_slots
-from shared.domain.recipient import MemberKind
 from shared.errors import ClashError
 from shared.ledger import Ledger
 from shared.ports import Asked, Channel, Promise, Queue
@@ -36,22 +35,21 @@ class DeliverItem(BaseModel):
     delivery: Id
 
 
-_ONE_EACH: Mapping[MemberKind, int] = dict.fromkeys(MemberKind, 1)
-
-
 @dataclass(frozen=True, slots=True)
 class Pace:
     """So much a minute on this channel; 0 is as fast as the host allows.
 
-    `cost` says how much of it a delivery takes: one mail is one mail, but a ticket is some calls.
+    A mail is one mail, but a ticket is some calls, and more for somebody who is not known as a
+    user of the helpdesk.
     """
 
     channel: str
     per_minute: int
-    cost: Mapping[MemberKind, int] = field(default_factory=lambda: _ONE_EACH)
+    known: int = 1
+    unknown: int = 1
 
     def costs(self, deliveries: Iterable[OpenDelivery]) -> list[int]:
-        return [self.cost[one.recipient.kind] for one in deliveries]
+        return [self.known if one.recipient.user else self.unknown for one in deliveries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +67,10 @@ class Lane:
         can_be_asked = self.channel.promise is Promise.CAN_BE_ASKED
         return cast(Asked, self.channel) if can_be_asked else None
 
-    def takes(self, users: int, companies: int) -> timedelta | None:
+    def takes(self, known: int, unknown: int) -> timedelta | None:
         """How long so many take from first to last; None when nothing but the host limits them."""
         times = [
-            duration(
-                users * pace.cost[MemberKind.USER] + companies * pace.cost[MemberKind.COMPANY],
-                pace.per_minute,
-            )
+            duration(known * pace.known + unknown * pace.unknown, pace.per_minute)
             for pace in self.paces
         ]
         return max((time for time in times if time is not None), default=None)

@@ -86,6 +86,8 @@ async def _read_on(
                 return await _again(campaign, ledger, "changed")
             members = members[1:]
         planned, left_out = _sort(campaign, list_, members, seen, settings)
+        if campaign.channel == "ticket":
+            planned = await _with_users(planned, helpdesk)
         await ledger.deliveries.plan(campaign.id, planned, left_out)
         tail = page.members[-1].relation if page.members else 0
         passed = cursor.past(len(members), page.fingerprint, page.last, tail)
@@ -135,6 +137,21 @@ def _sort(
     return planned, left_out
 
 
+async def _with_users(planned: list[Delivery], helpdesk: Helpdesk) -> list[Delivery]:
+    """The same, with the users behind companies' addresses, where there are any.
+
+    Asked for many at a time here, it saves a call for each of them later.
+    """
+    unknown = [one.recipient.address for one in planned if not one.recipient.user]
+    users = await helpdesk.users_at(unknown) if unknown else {}
+    return [
+        replace(one, recipient=replace(one.recipient, user=users[one.recipient.address]))
+        if one.recipient.address in users and not one.recipient.user
+        else one
+        for one in planned
+    ]
+
+
 async def _changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
     """True when the ticket has other lists now, or a list's first or last page reads otherwise."""
     if tuple(await helpdesk.lists(campaign.ticket_id)) != campaign.lists:
@@ -168,7 +185,7 @@ async def _approve(campaign: Campaign, ledger: Ledger) -> Campaign:
         campaign.to(
             Phase.APPROVED,
             planned=count.planned,
-            companies=count.companies,
+            unknown=count.unknown,
             left_out=count.left_out,
         )
     )

@@ -5,17 +5,14 @@ for first, or is the same when written twice.
 """
 
 import logging
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from shared.domain.campaign import Campaign, Phase
-from shared.domain.delivery import Delivery, Status
-from shared.domain.recipient import LeftOutReason
 from shared.domain.recipient_ticket import ticket_of
 from shared.errors import PermanentError
 from shared.flow.frozen import Messages
 from shared.flow.recipients_csv import recipients_csv
+from shared.flow.tally import tally
 from shared.flow.wording import post_once, reference, render
 from shared.ledger import Ledger
 from shared.ports import Channel, Helpdesk
@@ -23,8 +20,6 @@ from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: The solution names this many of those not reached; the CSV names them all.
-_NAMED = 100
 #: Rows in one CSV file. What a helpdesk takes as an attachment, and what we hold in memory.
 _ROWS = 10_000
 _RELATED_AT_ONCE = 50
@@ -47,16 +42,19 @@ async def report(
         except PermanentError as error:  # e.g. a relation type for something else
             log.warning("report.not_related campaign_id=%s because=%s", campaign.id, error)
         campaign = await campaigns.save(campaign.did("related"))
+    present: set[str] = set()
+    if not {"listed", "archived"} <= campaign.steps:
+        present |= {file.name for file in await helpdesk.attachments(campaign.ticket_id)}
     if "listed" not in campaign.steps:
         try:
-            await _attach_lists(campaign, ledger, helpdesk, settings)
+            await _attach_lists(campaign, present, ledger, helpdesk, settings)
         except PermanentError as error:  # e.g. too large; the report says so
             log.warning("report.no_list campaign_id=%s because=%s", campaign.id, error)
             campaign = campaign.did("no_list")
         campaign = await campaigns.save(campaign.did("listed"))
     if "archived" not in campaign.steps:
         try:
-            await _attach_message(campaign, channel, helpdesk, messages)
+            await _attach_message(campaign, present, channel, helpdesk, messages)
         except PermanentError as error:  # e.g. too large; the report says so
             log.warning("report.no_copy campaign_id=%s because=%s", campaign.id, error)
             campaign = campaign.did("no_copy")
@@ -99,10 +97,9 @@ async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> Non
 
 
 async def _attach_lists(
-    campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk, settings: Settings
+    campaign: Campaign, present: set[str], ledger: Ledger, helpdesk: Helpdesk, settings: Settings
 ) -> None:
     """The CSV with every recipient, in several files when there are very many."""
-    present = {file.name for file in await helpdesk.attachments(campaign.ticket_id)}
     parts = recipients_csv(campaign, ledger.deliveries, _ROWS, settings.ticket_link)
     number = 0
     async for data in parts:
@@ -113,11 +110,11 @@ async def _attach_lists(
 
 
 async def _attach_message(
-    campaign: Campaign, channel: Channel, helpdesk: Helpdesk, messages: Messages
+    campaign: Campaign, present: set[str], channel: Channel, helpdesk: Helpdesk, messages: Messages
 ) -> None:
     archived = await channel.archive(campaign.id, await messages.of(campaign.id))
     name = f"melding-{_edition(campaign)}{archived.suffix}"
-    if name not in {file.name for file in await helpdesk.attachments(campaign.ticket_id)}:
+    if name not in present:
         await helpdesk.attach(campaign.ticket_id, name, archived.content_type, archived.data)
 
 
@@ -130,7 +127,7 @@ async def _account(campaign: Campaign, ledger: Ledger, settings: Settings) -> st
     return render(
         "report.html",
         campaign=campaign,
-        tally=await _tally(campaign, ledger),
+        tally=await tally(campaign, ledger),
         has_list="no_list" not in campaign.steps,
         has_copy="no_copy" not in campaign.steps,
         test_list=not settings.allowed.everybody,
@@ -154,39 +151,3 @@ async def _solve(campaign: Campaign, html: str, helpdesk: Helpdesk) -> None:
         await post_once(helpdesk, ticket.id, _name(campaign), html)
     status = campaign.solved_status
     await helpdesk.change_ticket(ticket.id, status_id=status, silent=True, solution=solution)
-
-
-@dataclass(slots=True)
-class Tally:
-    """How many of each, the first of those who were not reached, and of the tickets made."""
-
-    statuses: Counter[Status] = field(default_factory=Counter)
-    left_out: Counter[LeftOutReason] = field(default_factory=Counter)
-    not_reached: list[Delivery] = field(default_factory=list)
-    made: int = 0  #: how many tickets recipients have got
-    first_tickets: list[tuple[Delivery, int]] = field(default_factory=list)  #: and their numbers
-
-    @property
-    def total(self) -> int:
-        return self.statuses.total()
-
-    @property
-    def unnamed(self) -> int:
-        """How many more were not reached than `not_reached` names."""
-        reached = self.statuses[Status.SENT]
-        return self.total - reached - len(self.not_reached)
-
-
-async def _tally(campaign: Campaign, ledger: Ledger) -> Tally:
-    tally = Tally()
-    async for delivery in ledger.deliveries.all(campaign.id):
-        tally.statuses[delivery.status] += 1
-        if ticket := ticket_of(delivery):
-            tally.made += 1
-            if len(tally.first_tickets) < _NAMED:
-                tally.first_tickets.append((delivery, ticket.number))
-        if delivery.status is not Status.SENT and len(tally.not_reached) < _NAMED:
-            tally.not_reached.append(delivery)
-    async for left_out in ledger.deliveries.left_out(campaign.id):
-        tally.left_out[left_out.reason] += 1
-    return tally

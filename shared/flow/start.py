@@ -42,7 +42,7 @@ async def start(
         campaign = await campaigns.save(
             replace(campaign, starts_at=starts_at, solved_status=names.solved)
         )
-        takes = lane.takes(campaign.planned - campaign.companies, campaign.companies)
+        takes = lane.takes(campaign.planned - campaign.unknown, campaign.unknown)
         html = render(
             "start.html",
             campaign=campaign,

@@ -28,7 +28,7 @@ from shared.domain.delivery import (
     Status,
 )
 from shared.domain.pace import LOST_AFTER
-from shared.domain.recipient import LeftOut, MemberKind
+from shared.domain.recipient import LeftOut
 from shared.errors import ClashError, DoubtfulError, StorageError
 from shared.ledger.delivery_rows import (
     attempt_key,
@@ -52,10 +52,10 @@ _TRANSACTION = 100
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many deliveries, how many of them to companies, and how many memberships left out."""
+    """How many deliveries, how many of them to nobody known, and how many memberships left out."""
 
     planned: int
-    companies: int
+    unknown: int
     left_out: int
 
 
@@ -98,12 +98,9 @@ class Deliveries:
 
     async def count(self, campaign: str) -> Counts:
         """How much there is in the ledger of this campaign. Reads all of it."""
-        members = [
-            row.values["member"] async for row in self._range(campaign, "d:", columns=["member"])
-        ]
+        users = [row.values["user"] async for row in self._range(campaign, "d:", columns=["user"])]
         left_out = [row async for row in self._range(campaign, "s:", columns=["reason"])]
-        companies = sum(str(member).startswith(MemberKind.COMPANY) for member in members)
-        return Counts(len(members), companies, len(left_out))
+        return Counts(len(users), users.count("0"), len(left_out))
 
     async def discard_plan(self, campaign: str, before_page: int) -> None:
         """Forget what was planned from earlier pages. Nothing may have been released yet.

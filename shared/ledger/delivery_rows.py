@@ -114,6 +114,7 @@ def _recipient_columns(recipient: Recipient) -> dict[str, Value]:
         "member": recipient.member,
         "name": recipient.name,
         "address": recipient.address,
+        "user": str(recipient.user),
     }
 
 
@@ -122,6 +123,7 @@ def _recipient(row: Row) -> Recipient:
         member=str(row.values["member"]),
         name=str(row.values["name"]),
         address=str(row.values["address"]),
+        user=int(row.values["user"]),
     )
 
 

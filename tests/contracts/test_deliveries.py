@@ -26,7 +26,7 @@ def planned(number: int, page: int = 0) -> Delivery:
     return Delivery(
         id=delivery_id(C, address),
         campaign=C,
-        recipient=Recipient(f"user:{number}", f"Åse Nr. {number}", address),
+        recipient=Recipient(f"user:{number}", f"Åse Nr. {number}", address, number or 9_000),
         channel="email",
         page=page,
     )
@@ -242,13 +242,13 @@ async def test_asking_later_brings_nothing_back_that_was_settled_meanwhile(ledge
     assert await statuses(ledger) == {"user:1": Status.SENT}
 
 
-async def test_companies_are_counted_apart(ledger):
-    companies = [
-        replace(one, recipient=replace(one.recipient, member=f"company:{n}"))
-        for n, one in enumerate([planned(9), planned(11)])
+async def test_those_whose_user_is_not_known_are_counted_apart(ledger):
+    unknown = [
+        replace(one, recipient=replace(one.recipient, member="company:9", user=0))
+        for one in (planned(9), planned(11))
     ]
-    await ledger.plan(C, [planned(1), *companies], [])
-    assert await ledger.count(C) == Counts(planned=3, companies=2, left_out=0)
+    await ledger.plan(C, [planned(1), *unknown], [])
+    assert await ledger.count(C) == Counts(planned=3, unknown=2, left_out=0)
 
 
 # --- interrupted, and late truth ---

@@ -149,8 +149,14 @@ def test_why_a_member_is_left_out(who, reason):
     assert recipient_of(who, AllowList.of("b.no")) is reason
 
 
+def test_a_made_up_user_on_a_list_is_never_a_recipient():
+    who = member("Masseutsendelse@b.no")
+    why = recipient_of(who, EVERYBODY, {"masseutsendelse@b.no": "ticket"})
+    assert why is LeftOutReason.CAMPAIGN_USER
+
+
 def test_a_member_becomes_a_recipient_with_a_tidy_name_and_address():
     found = recipient_of(member(" Ase@B.NO "), EVERYBODY)
-    assert found == Recipient("user:31", "Åse Ø", "Ase@b.no")
+    assert found == Recipient("user:31", "Åse Ø", "Ase@b.no", user=31)
     company = Member(MemberKind.COMPANY, 9, "Fjordvik", "post@b.no")
     assert recipient_of(company, EVERYBODY) == Recipient("company:9", "Fjordvik", "post@b.no")

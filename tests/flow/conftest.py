@@ -31,7 +31,7 @@ from dev.pureservice.seed import (
 )
 from shared.adapters.pureservice import Pureservice
 from shared.adapters.pureservice_users import PureserviceUsers
-from shared.adapters.ticket import CALLS, TicketChannel
+from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.domain.message import Message
@@ -115,7 +115,7 @@ class House:
         self.tickets = TicketChannel(
             self.settings, wire, users, self.files, mail=self.channel, log_entry=log_entry
         )
-        paces = (Pace("ticket", rate, CALLS),)
+        paces = (Pace("ticket", rate, CALLS, CALLS_FOR_UNKNOWN),)
         if "email" in self.tickets.gates:
             paces += self.lane.paces
         self.ticket_lane = Lane(self.tickets, self.ticket_queue, paces)
