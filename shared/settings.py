@@ -202,6 +202,15 @@ class Settings(BaseSettings):
             raise ValueError("must be https: the key is never sent without encryption")
         return value
 
+    @field_validator("PURESERVICE_KEY", "SMTP_PASSWORD")
+    @classmethod
+    def _was_fetched(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value().startswith("@Microsoft.KeyVault("):
+            raise ValueError(
+                "is a reference that Azure could not follow: is the secret in the vault?"
+            )
+        return value
+
     @field_validator("TICKET_CAMPAIGN_USER")
     @classmethod
     def _users_differ(cls, value: str, info: ValidationInfo) -> str:

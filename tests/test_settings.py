@@ -64,6 +64,8 @@ def test_whom_we_may_write_to_has_no_default(environment):
         ({"DELIVER_EMAIL_QUEUE": "Deliver_Email"}, "DELIVER_EMAIL_QUEUE"),
         ({"PURESERVICE_URL": "fjordvik"}, "PURESERVICE_URL"),
         ({"PURESERVICE_KEY": ""}, "PURESERVICE_KEY"),
+        ({"PURESERVICE_KEY": "@Microsoft.KeyVault(VaultName=v;SecretName=k)"}, "PURESERVICE_KEY"),
+        ({"SMTP_PASSWORD": "@Microsoft.KeyVault(VaultName=v;SecretName=s)"}, "SMTP_PASSWORD"),
         ({"MAIL_FROM": "ikke en adresse"}, "MAIL_FROM"),
         ({"STATUS_SOLVED": ""}, "STATUS_SOLVED"),
         ({"CAMPAIGN_MARK_FIELD": "subject"}, "CAMPAIGN_MARK_FIELD"),

@@ -245,7 +245,9 @@ class _Look:
 
     def _channel(self, ticket: Ticket) -> str:
         """What the ticket's end user stands for; only their tickets come this far."""
-        return self.settings.campaign_users[address_key(ticket.end_user)]
+        written = address_key(ticket.end_user)
+        known = self.settings.campaign_users
+        return next(channel for user, channel in known.items() if user in written)
 
     def _ready(self, ticket: Ticket) -> bool:
         """The go status is set; or, where there is none, the ticket has been left alone."""

@@ -143,7 +143,11 @@ async def _with_users(planned: list[Delivery], helpdesk: Helpdesk) -> list[Deliv
     Asked for many at a time here, it saves a call for each of them later.
     """
     unknown = [one.recipient.address for one in planned if not one.recipient.user]
-    users = await helpdesk.users_at(unknown) if unknown else {}
+    try:
+        users = await helpdesk.users_at(unknown) if unknown else {}
+    except PermanentError as error:
+        log.warning("expand.users_unknown because=%s", error)
+        return planned
     return [
         replace(one, recipient=replace(one.recipient, user=users[one.recipient.address]))
         if one.recipient.address in users and not one.recipient.user
