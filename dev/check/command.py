@@ -27,6 +27,8 @@ from shared.settings import Settings, read_settings
 
 Say = Callable[[str], None]
 
+#: A minute, of the hundred that Pureservice allows; it must also be read and steered.
+_MOST_CALLS = 90
 EXAMPLE = "local.settings.example.json"
 
 
@@ -83,6 +85,7 @@ async def check(
     say("\nInnstillinger")
     tell(ok("Alle innstillingene er gyldige."))
     tell(recipients(settings))
+    tell(rate(settings))
     for heading, findings in (
         ("Pureservice", pureservice(settings, clock, transport)),
         ("E-post", mail(settings, clock, tls)),
@@ -124,7 +127,7 @@ def unreadable(error: SetupError) -> list[Finding]:
     ]
 
 
-#: What pydantic and `shared/settings.py` say most often. The rest stays as it is.
+#: What pydantic and `shared/settings.py` say, each before what is part of it.
 _NORWEGIAN = {
     ": is not set": " er ikke satt.",
     "is not an e-mail address": "er ikke en e-postadresse.",
@@ -135,16 +138,32 @@ _NORWEGIAN = {
     "is not a connection string of a storage account": (
         "er ikke en tilkoblingsstreng til en lagringskonto."
     ),
+    "must be set where AzureWebJobsStorage__accountName is not": (
+        "må være satt når AzureWebJobsStorage__accountName ikke er det."
+    ),
+    "must be empty where AzureWebJobsStorage__accountName is set": (
+        "må være tom når AzureWebJobsStorage__accountName er satt."
+    ),
+    "is a reference that Azure could not follow: is the secret in the vault?": (
+        "er en henvisning som Azure ikke fikk fulgt. Ligger hemmeligheten i nøkkelhvelvet?"
+    ),
     "has an entry that is neither an address, a domain nor *": (
         "har en oppføring som verken er en adresse, et domene eller *."
     ),
     "must be https: the key is never sent without encryption": (
         "må begynne med https: nøkkelen sendes aldri uten kryptering."
     ),
-    "STATUS_READY, _RUNNING, _ATTENTION and _SOLVED must differ": (
-        "de fire statusene STATUS_READY, _RUNNING, _ATTENTION og _SOLVED må være forskjellige."
+    "must be another address than EMAIL_CAMPAIGN_USER": (
+        "må være en annen adresse enn EMAIL_CAMPAIGN_USER."
     ),
-    "must be at least twice SMTP_TIMEOUT_SECONDS": "må være minst to ganger SMTP_TIMEOUT_SECONDS.",
+    "STATUS_READY, _RUNNING, _ATTENTION, _SOLVED and _REVIEW must differ": (
+        "de fem statusene STATUS_READY, _RUNNING, _ATTENTION, _SOLVED og _REVIEW må være"
+        " forskjellige."
+    ),
+    "must be at least twice SMTP_TIMEOUT_SECONDS and three times"
+    " PURESERVICE_TIMEOUT_SECONDS together": (
+        "må være minst to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger PURESERVICE_TIMEOUT_SECONDS."
+    ),
     "must be set when LIST_USER_RELATION is not": (
         "må være satt når LIST_USER_RELATION ikke er det."
     ),
@@ -152,9 +171,30 @@ _NORWEGIAN = {
         "passord sendes aldri uten kryptering; se SMTP_TLS."
     ),
     "must begin with zone: or team:": "må begynne med zone: eller team:.",
+    "has a rule that says nothing": "har en regel som er tom.",
+    "has categories, so COMPANY_CATEGORY_FIELD must be set": (
+        "har kategorier, så COMPANY_CATEGORY_FIELD må være satt."
+    ),
+    "must be the mailbox that Pureservice reads: see TICKET_MESSAGE_VIA": (
+        "må være postkassen som Pureservice leser når TICKET_MESSAGE_VIA er email."
+    ),
     "String should match pattern": "må følge mønsteret",
+    "String should have at least 1 character": "kan ikke være tom.",
+    "Value should have at least 1 item after validation, not 0": "kan ikke være tom.",
+    "Extra inputs are not permitted": "finnes ikke.",
     "Input should be a valid integer, unable to parse string as an integer": "må være et heltall.",
+    "Input should be a valid boolean, unable to interpret input": "må være true eller false.",
+    "Input should be a valid URL": "må være en nettadresse",
+    "Input should be a valid string": "må være tekst.",
+    "Input should be a valid dictionary or instance of CompanyFilter": (
+        'må være en kategori eller {"filter": "…"}.'
+    ),
+    "Input should be greater than or equal to": "må være minst",
+    "Input should be less than or equal to": "må være høyst",
+    "Input should be greater than": "må være større enn",
+    "Input should be less than": "må være mindre enn",
     "Input should be": "må være",
+    "' or '": "' eller '",
 }
 
 
@@ -168,10 +208,28 @@ def recipients(settings: Settings) -> Finding:
     """Who can get mail with ONLY_SEND_TO as it is."""
     if settings.allowed.everybody:
         return warning(
-            "ONLY_SEND_TO er *: alle på mottakerlistene får e-posten, på ordentlig.",
+            "ONLY_SEND_TO er *: alle på mottakerlistene får det som sendes, på ordentlig.",
             "Skal dere bare prøve, så sett ONLY_SEND_TO til egne adresser eller eget domene.",
         )
     return ok(
-        f"ONLY_SEND_TO: bare disse kan få e-post: {', '.join(sorted(settings.allowed.entries))}.",
-        "Sett ONLY_SEND_TO til * den dagen alle på listene skal få e-post.",
+        f"ONLY_SEND_TO: bare disse kan få noe: {', '.join(sorted(settings.allowed.entries))}.",
+        "Sett ONLY_SEND_TO til * den dagen alle på listene skal få det som sendes.",
+    )
+
+
+def rate(settings: Settings) -> Finding:
+    """How much of what Pureservice allows is used."""
+    advice = (
+        "Pureservice tillater 100 kall i minuttet til sammen. Sett PURESERVICE_RATE til 60, og"
+        f" aldri over {_MOST_CALLS}: Vi trenger noen til å lese saker, og andre integrasjoner deler"
+        " den samme grensen."
+    )
+    calls = settings.PURESERVICE_RATE
+    if not calls:
+        return warning("PURESERVICE_RATE er 0: saker blir laget så fort det går.", advice)
+    if calls > _MOST_CALLS:
+        return warning(f"PURESERVICE_RATE er {calls}, og det er for mye.", advice)
+    return ok(
+        f"PURESERVICE_RATE: saker og lister får bruke {calls} av de 100 kallene i minuttet som"
+        " Pureservice tillater."
     )

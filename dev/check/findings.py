@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from textwrap import fill
 
+AGAIN = "Rett det over, og kjør på nytt."
+
 _MARGIN = 18
 
 
@@ -44,8 +46,8 @@ def warning(text: str, advice: str = "") -> Finding:
     return Finding(Mark.WARNING, text, advice)
 
 
-def unknown(text: str) -> Finding:
-    return Finding(Mark.UNKNOWN, text)
+def unknown(text: str, advice: str = "") -> Finding:
+    return Finding(Mark.UNKNOWN, text, advice)
 
 
 def summary(marks: Counter[Mark]) -> str:

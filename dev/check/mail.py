@@ -20,15 +20,12 @@ _SECURED = {"none": "uten kryptering", "starttls": "med STARTTLS", "tls": "med T
 
 async def mail(settings: Settings, clock: Clock, tls: ssl.SSLContext | None) -> Findings:
     """The senders, then whether the server can be reached and takes them."""
-    senders = {"MAIL_FROM": settings.default_sender} | {
-        f"SENDERS «{key}»": Sender(own.address, own.name, own.reply_to, own.envelope_from)
-        for key, own in settings.SENDERS.items()
-    }
+    everybody = senders(settings)
     advice = (
         "Pass på at svar og returpost ikke går til en adresse som Pureservice leser. Da blir hvert"
         " fraværssvar og hver returmelding en ny sak."
     )
-    for setting, sender in senders.items():
+    for setting, sender in everybody.items():
         who = f"{sender.name} <{sender.address}>" if sender.name else sender.address
         answers = f"svar til {sender.reply_to or sender.address}"
         yield ok(f"{setting}: fra {who}, {answers}, returpost til {sender.envelope_from}.", advice)
@@ -39,9 +36,17 @@ async def mail(settings: Settings, clock: Clock, tls: ssl.SSLContext | None) -> 
             "Sett SMTP_TLS til starttls eller tls om serveren kan det.",
         )
     server = _MailServer(settings, _NoFiles(), clock, tls=tls)
-    envelopes = dict.fromkeys(sender.envelope_from for sender in senders.values())
+    envelopes = dict.fromkeys(sender.envelope_from for sender in everybody.values())
     async for finding in server.try_senders(list(envelopes)):
         yield finding
+
+
+def senders(settings: Settings) -> dict[str, Sender]:
+    """Whom mail may be from, by where in the settings that is said."""
+    return {"MAIL_FROM": settings.default_sender} | {
+        f"SENDERS «{key}»": Sender(own.address, own.name, own.reply_to, own.envelope_from)
+        for key, own in settings.SENDERS.items()
+    }
 
 
 class _NoFiles:

@@ -1,60 +1,36 @@
 """Does Pureservice answer, and has it what the settings name? Only reads."""
 
-import asyncio
+import re
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
-from difflib import get_close_matches
-from email.utils import parsedate_to_datetime
 
 import httpx
 
-from dev.check.findings import Finding, Findings, Mark, missing, ok, unknown, warning
+from dev.check.findings import AGAIN, Finding, Findings, Mark, missing, ok, unknown, warning
+from dev.check.lists import lists
+from dev.check.names import called, instead, listing, named
+from dev.check.reader import Reader
+from dev.check.tickets import tickets
 from shared.adapters.pureservice import SOLVED_FROM
-from shared.adapters.pureservice_wire import PAGE, Answer, Named, Params, Wire, quoted
+from shared.adapters.pureservice_wire import Named, quoted
 from shared.domain.campaign import marks_in
-from shared.errors import SetupError, TransientError, UtsendelseError
+from shared.errors import SetupError, UtsendelseError
 from shared.ports import Clock
 from shared.settings import Settings
 
-#: For one question, its repetitions included.
-_SECONDS = 45.0
 #: How many of the newest open tickets are looked at.
 _TICKETS = 100
 _CLOCKS_DIFFER = timedelta(minutes=2)
+_STATUSES = (
+    "STATUS_READY",
+    "STATUS_RUNNING",
+    "STATUS_ATTENTION",
+    "STATUS_SOLVED",
+    "STATUS_REVIEW",
+)
+#: What `ticket_key` puts on each recipient's ticket.
+_TICKET_KEY = re.compile(r"\d+-\d+ [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _KEYS = "Administrasjon > Sikkerhet > API-nøkler"
-_AGAIN = "Rett det over, og kjør på nytt."
-
-
-class _Reader(Wire):
-    """The wire; remembers the last question's fate, and how far ahead of ours its clock is."""
-
-    def __init__(
-        self, settings: Settings, clock: Clock, transport: httpx.AsyncBaseTransport | None
-    ) -> None:
-        super().__init__(settings, clock, transport)
-        self.path = ""
-        self.status: int | None = None
-        self.ahead: timedelta | None = None
-        self._client.event_hooks = {"response": [self._remember]}
-
-    async def newest(self, path: str, plural: str, limit: int, **query: str) -> Answer:
-        """The last so many of them."""
-        return await self._read(path, plural, {**query, "limit": limit, "sort": "id DESC"})
-
-    async def _read(self, path: str, plural: str, params: Params) -> Answer:
-        self.path, self.status = path, None
-        try:
-            async with asyncio.timeout(_SECONDS):
-                return await super()._read(path, plural, params)
-        except TimeoutError as error:
-            raise TransientError(f"pureservice: GET {path}: no answer in time") from error
-
-    async def _remember(self, response: httpx.Response) -> None:
-        self.status = response.status_code
-        with suppress(ValueError, TypeError):  # no date, or one without a time zone
-            date = parsedate_to_datetime(response.headers.get("Date", ""))
-            self.ahead = date - self._clock()
 
 
 async def pureservice(
@@ -62,7 +38,7 @@ async def pureservice(
 ) -> Findings:
     """Everything that can be known of it; what could not be asked is said to be unknown."""
     try:
-        wire = _Reader(settings, clock, transport)
+        wire = Reader(settings, clock, transport)
     except SetupError:
         yield missing(
             "PURESERVICE_KEY har tegn som ingen nøkkel har.",
@@ -75,16 +51,17 @@ async def pureservice(
         except UtsendelseError as error:
             other = await _accepted_otherwise(settings, clock, transport, wire.status)
             yield other or missing(*_trouble(settings, wire.status, error))
-            yield unknown(f"Brukere, statuser, lister, meldingstype, merkefelt. {_AGAIN}")
+            yield unknown(f"Brukere, statuser, lister, meldingstype, merkefelt. {AGAIN}")
             return
         yield ok(f"Pureservice på {settings.PURESERVICE_URL.host} svarer og godtar nøkkelen.")
         yield _visible(zones)
         if wire.ahead is not None:
             yield _clocks(wire.ahead)
         for part in (
-            _user(settings, wire),
+            _users(settings, wire),
             _statuses(settings, wire),
-            _lists(settings, wire),
+            tickets(settings, wire),
+            lists(settings, wire),
             _message_type(settings, wire),
             _mark_field(settings, wire),
             _senders(settings, wire, zones),
@@ -113,7 +90,7 @@ async def _accepted_otherwise(
         return None
     given = settings.PURESERVICE_AUTH
     other = "key" if given == "bearer" else "bearer"
-    wire = _Reader(settings.model_copy(update={"PURESERVICE_AUTH": other}), clock, transport)
+    wire = Reader(settings.model_copy(update={"PURESERVICE_AUTH": other}), clock, transport)
     try:
         await wire.newest("/department/", "departments", 1)
     except UtsendelseError:
@@ -166,7 +143,7 @@ def _trouble(settings: Settings, status: int | None, error: UtsendelseError) -> 
 
 def _visible(zones: Sequence[Named]) -> Finding:
     if seen := [zone for zone in zones if not zone.disabled]:
-        return ok(f"Nøkkelen ser disse sonene: {_listing(seen)}.")
+        return ok(f"Nøkkelen ser disse sonene: {listing(zone.name for zone in seen)}.")
     return warning(
         "Nøkkelen ser ingen soner, og da trolig heller ingen saker.",
         f"Se på nøkkelen under {_KEYS}: Er den begrenset (Limited), må den få sonene som"
@@ -185,8 +162,30 @@ def _clocks(ahead: timedelta) -> Finding:
     )
 
 
-async def _user(settings: Settings, wire: _Reader) -> Findings:
-    address = settings.EMAIL_CAMPAIGN_USER
+async def _users(settings: Settings, wire: Reader) -> Findings:
+    """The made-up users."""
+    yield await _user(
+        "EMAIL_CAMPAIGN_USER",
+        settings.EMAIL_CAMPAIGN_USER,
+        wire,
+        "En sak på den brukeren er en masseutsendelse.",
+    )
+    if settings.TICKET_CAMPAIGN_USER:
+        yield await _user(
+            "TICKET_CAMPAIGN_USER",
+            settings.TICKET_CAMPAIGN_USER,
+            wire,
+            "En sak på den brukeren blir til én sak per mottaker. Skal dere ikke bruke det, så la"
+            " TICKET_CAMPAIGN_USER være tom.",
+        )
+    else:
+        yield ok(
+            "TICKET_CAMPAIGN_USER er tom: én sak per mottaker er slått av.",
+            "Skal dere bruke det, så skriv adressen til en egen oppdiktet sluttbruker der.",
+        )
+
+
+async def _user(setting: str, address: str, wire: Reader, meaning: str) -> Finding:
     answer = await wire.all(
         "/emailaddress/", "emailaddresses", filter=f"email == {quoted(address)}", include="user"
     )
@@ -194,29 +193,28 @@ async def _user(settings: Settings, wire: _Reader) -> Findings:
     owners = [(row.id, users[row.user_id]) for row in answer.emailaddresses if row.user_id in users]
     enabled = [(address_id, user) for address_id, user in owners if not user.disabled]
     if not owners:
-        yield missing(
-            f"EMAIL_CAMPAIGN_USER: ingen bruker har adressen {address}.",
-            "Lag en sluttbruker med denne adressen i Pureservice. En sak på den brukeren er en"
-            " masseutsendelse. Adressen skal ikke kunne motta e-post; det er med vilje.",
+        return missing(
+            f"{setting}: ingen bruker har adressen {address}.",
+            f"Lag en sluttbruker med denne adressen i Pureservice. {meaning} Adressen skal ikke"
+            " kunne motta e-post; det er med vilje.",
         )
-    elif not enabled:
-        yield missing(
-            f"EMAIL_CAMPAIGN_USER: brukeren {address} er deaktivert.",
+    if not enabled:
+        return missing(
+            f"{setting}: brukeren {address} er deaktivert.",
             "Aktiver brukeren i Pureservice, så den kan settes på saker.",
         )
-    elif all(user.email_address_id not in (None, address_id) for address_id, user in enabled):
-        yield missing(
-            f"EMAIL_CAMPAIGN_USER: {address} er ikke brukerens standardadresse.",
+    if all(user.email_address_id not in (None, address_id) for address_id, user in enabled):
+        return missing(
+            f"{setting}: {address} er ikke brukerens standardadresse.",
             "Gjør den til standardadresse på brukeren i Pureservice; det er den saken får.",
         )
-    else:
-        yield ok(
-            f"EMAIL_CAMPAIGN_USER: brukeren {address} finnes.",
-            "Adressen skal ikke kunne motta e-post; det er med vilje.",
-        )
+    return ok(
+        f"{setting}: brukeren {address} finnes.",
+        "Adressen skal ikke kunne motta e-post; det er med vilje.",
+    )
 
 
-async def _statuses(settings: Settings, wire: _Reader) -> Findings:
+async def _statuses(settings: Settings, wire: Reader) -> Findings:
     async def those(which: str) -> Sequence[Named]:
         return (await wire.all("/status/", "statuses", filter=which)).statuses
 
@@ -225,22 +223,28 @@ async def _statuses(settings: Settings, wire: _Reader) -> Findings:
     closed = {row.id for row in await those(f"{of_tickets} AND coreStatus >= {SOLVED_FROM}")}
     of_changes = await those('requesttype.key != "Ticket"')
     enabled = [row for row in rows if not row.disabled]
-    for setting in ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION", "STATUS_SOLVED"):
+    with_tickets = bool(settings.TICKET_CAMPAIGN_USER)
+    for setting in [*_STATUSES, *(["TICKET_STATUS"] if with_tickets else [])]:
+        if setting == "STATUS_REVIEW" and not settings.STATUS_REVIEW.strip() and not with_tickets:
+            yield ok("STATUS_REVIEW er tom, og trengs bare for én sak per mottaker.")
+            continue
         name = getattr(settings, setting).strip()
-        finding = _named(settings, setting, "status for saker", enabled)
-        if finding.mark is Mark.MISSING and _called(name, rows) and not _called(name, enabled):
+        finding = named(settings, setting, "status for saker", enabled)
+        if finding.mark is Mark.MISSING and called(name, rows) and not called(name, enabled):
             finding = missing(
                 f"{setting}: statusen «{name}» er deaktivert.",
                 "Aktiver den under Administrasjon i Pureservice.",
             )
-        elif finding.mark is Mark.MISSING and _called(name, of_changes) and not _called(name, rows):
+        elif finding.mark is Mark.MISSING and called(name, of_changes) and not called(name, rows):
             finding = missing(
                 f"{setting}: «{name}» finnes bare som status for endringer, ikke for saker.",
                 "Lag en status for saker med samme navn under Administrasjon i Pureservice.",
             )
         elif finding.mark is Mark.OK:
-            is_closed = _called(name, enabled)[0].id in closed
-            if is_closed and setting != "STATUS_SOLVED":
+            is_closed = called(name, enabled)[0].id in closed
+            if setting == "TICKET_STATUS":
+                finding = _ticket_status(name, is_closed)
+            elif is_closed and setting != "STATUS_SOLVED":
                 finding = missing(
                     f"{setting}: statusen «{name}» regnes som løst eller lukket.",
                     "Da ser vi ikke saken. Velg eller lag en status der saken fortsatt er åpen.",
@@ -253,34 +257,22 @@ async def _statuses(settings: Settings, wire: _Reader) -> Findings:
         yield finding
 
 
-async def _lists(settings: Settings, wire: _Reader) -> Findings:
-    types = (await wire.all("/assettype/", "assettypes")).assettypes
-    finding = _named(settings, "LIST_ASSET_TYPE", "assettype", types)
-    yield finding
-    if finding.mark is not Mark.OK:
-        yield unknown(f"Relasjonstypene til listene, og listene selv. {_AGAIN}")
-        return
-    name = _called(settings.LIST_ASSET_TYPE, types)[0].name
-    of_lists = f"fromAssetType.name == {quoted(name)}"
-    answer = await wire.all("/relationshiptype/", "relationshiptypes", filter=of_lists)
-    what = f"relasjonstype på assettypen «{name}»"
-    for setting in ("LIST_TICKET_RELATION", "LIST_USER_RELATION", "LIST_COMPANY_RELATION"):
-        yield _named(settings, setting, what, answer.relationshiptypes, several=True)
-    answer, _ = await wire.page("/asset/", "assets", 0, filter=f"type.name == {quoted(name)}")
-    usable = sum(not asset.is_marked_for_deletion for asset in answer.assets)
-    doomed = len(answer.assets) - usable
-    also = f" {doomed} til er merket for sletting." if doomed else ""
-    least = "minst " if len(answer.assets) == PAGE else ""
-    if usable:
-        yield ok(f"Det finnes {least}{usable} mottakerliste{'r' if usable > 1 else ''}.{also}")
-    else:
-        yield warning(
-            f"Det finnes ingen mottakerlister å sende til.{also}",
-            f"Lag en asset av typen «{name}», gi den et navn, og knytt brukere og firmaer til den.",
+def _ticket_status(name: str, is_closed: bool) -> Finding:
+    """The status that each recipient's ticket gets; whether its clock stops cannot be read."""
+    if is_closed:
+        return missing(
+            f"TICKET_STATUS: statusen «{name}» regnes som løst eller lukket.",
+            "Sakene til mottakerne skal vente på svar. Velg en åpen status, som regel"
+            " «Venter - sluttbruker».",
         )
+    return ok(
+        f"TICKET_STATUS: «{name}» finnes.",
+        "Se etter i tjenestemålene (SLA) i Pureservice at klokken står i denne statusen. Ellers går"
+        " alle sakene over fristen mens mottakerne tenker seg om. Det kan vi ikke se herfra.",
+    )
 
 
-async def _message_type(settings: Settings, wire: _Reader) -> Findings:
+async def _message_type(settings: Settings, wire: Reader) -> Findings:
     if settings.MESSAGE_TRIGGER != "communication":
         yield ok("MESSAGE_TRIGGER: det som sendes ut, er vanlige meldinger som ikke ble levert.")
         return
@@ -310,7 +302,7 @@ async def _message_type(settings: Settings, wire: _Reader) -> Findings:
         )
 
 
-async def _is_used(wire: _Reader, field: str, name: str) -> bool | None:
+async def _is_used(wire: Reader, field: str, name: str) -> bool | None:
     """Whether any entry has this type; None when the tenant does not understand the question."""
     of_type = f"{field} == {quoted(name)}"
     try:
@@ -322,12 +314,12 @@ async def _is_used(wire: _Reader, field: str, name: str) -> bool | None:
     return bool(answer.communications)
 
 
-async def _mark_field(settings: Settings, wire: _Reader) -> Findings:
+async def _mark_field(settings: Settings, wire: Reader) -> Findings:
     field = settings.CAMPAIGN_MARK_FIELD
     open_ones = f"status.coreStatus < {SOLVED_FROM} AND !isMarkedForDeletion"
     answer = await wire.newest("/ticket/", "tickets", _TICKETS, filter=open_ones)
-    texts = [str((row.model_extra or {}).get(field, "")).strip() for row in answer.tickets]
-    foreign = sum(bool(text) and not marks_in(text) for text in texts)
+    texts = [row.text(field).strip() for row in answer.tickets]
+    foreign = sum(bool(text) and not marks_in(text) and not _TICKET_KEY(text) for text in texts)
     if foreign:
         yield warning(
             f"CAMPAIGN_MARK_FIELD: feltet {field} er i bruk til noe annet, på {foreign} av de"
@@ -339,7 +331,7 @@ async def _mark_field(settings: Settings, wire: _Reader) -> Findings:
         yield ok(f"CAMPAIGN_MARK_FIELD: feltet {field} er ikke i bruk til noe annet.")
 
 
-async def _senders(settings: Settings, wire: _Reader, zones: Sequence[Named]) -> Findings:
+async def _senders(settings: Settings, wire: Reader, zones: Sequence[Named]) -> Findings:
     if not settings.SENDERS:
         return
     teams = (await wire.all("/team/", "teams")).teams
@@ -350,53 +342,6 @@ async def _senders(settings: Settings, wire: _Reader, zones: Sequence[Named]) ->
             yield ok(f"SENDERS: {what} «{name}» finnes.")
         else:
             yield missing(
-                f"SENDERS: {what} «{name}» finnes ikke.{_instead(name, rows)}",
+                f"SENDERS: {what} «{name}» finnes ikke.{instead(name, (row.name for row in rows))}",
                 f"Rett «{key}», med de samme store og små bokstavene, eller ta det bort.",
             )
-
-
-_WITHOUT = {
-    "STATUS_READY": "En utsendelse starter av seg selv når melding og lister er på plass og saken"
-    " har ligget urørt (QUIET_PERIOD_MINUTES).",
-    "STATUS_RUNNING": "Saken bytter ikke status mens utsendelsen pågår.",
-    "STATUS_ATTENTION": "Saken bytter ikke status når noe må rettes; et internt notat sier fra.",
-    "LIST_USER_RELATION": "Brukere på listene får ikke noe, bare firmaer.",
-    "LIST_COMPANY_RELATION": "Firmaer på listene får ikke noe, bare brukere.",
-}
-
-
-def _named(
-    settings: Settings, setting: str, what: str, rows: Sequence[Named], *, several: bool = False
-) -> Finding:
-    """Whether one of the rows, or with `several` any number, has the name in the setting."""
-    name = getattr(settings, setting).strip()
-    if not name and setting in _WITHOUT:
-        return warning(f"{setting} er ikke satt. {_WITHOUT[setting]}")
-    found = _called(name, rows)
-    if not found:
-        return missing(
-            f"{setting}: det finnes ingen {what} som heter «{name}».{_instead(name, rows)}",
-            f"Rett {setting}, eller lag den under Administrasjon i Pureservice.",
-        )
-    if len(found) > 1 and not several:
-        return missing(
-            f"{setting}: navnet «{name}» er brukt {len(found)} ganger ({what}).",
-            "Gi dem ulike navn i Pureservice, så det ikke er tvil om hvilken.",
-        )
-    return ok(f"{setting}: «{name}» finnes.")
-
-
-def _called(name: str, rows: Sequence[Named]) -> list[Named]:
-    """As the adapter compares: case and spaces around do not count."""
-    return [row for row in rows if row.name.strip().casefold() == name.strip().casefold()]
-
-
-def _instead(name: str, rows: Sequence[Named]) -> str:
-    folded = {row.name.casefold(): row.name for row in rows}
-    if near := get_close_matches(name.casefold(), folded, 1, 0.75):
-        return f" Mente du «{folded[near[0]]}»?"
-    return f" Disse finnes: {_listing(rows)}." if rows else ""
-
-
-def _listing(rows: Sequence[Named]) -> str:
-    return ", ".join(sorted(f"«{row.name}»" for row in rows))

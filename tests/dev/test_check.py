@@ -1,5 +1,6 @@
 """The set-up check finds what is missing, says what to do, changes nothing and tells no secrets."""
 
+import ast
 import json
 import os
 import ssl
@@ -16,15 +17,21 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from dev.check import check, main
-from dev.check.command import load
+from dev.check.command import load, unreadable
 from dev.check.mail import mail
+from dev.check.storage import CONTAINERS, TABLES, queues, storage
 from dev.mail import MailSink
 from dev.pureservice import Fault, Switches, World, create_app, seed_base, seed_campaign
+from dev.pureservice.seed import add_list
 from dev.setup import ROOT
 from shared.adapters.pureservice import Pureservice
+from shared.bootstrap import bootstrap
+from shared.domain.delivery import delivery_id
+from shared.domain.recipient_ticket import ticket_key
 from shared.errors import SetupError
-from shared.settings import Settings
+from shared.settings import Settings, read_settings
 from tests.examples import EXAMPLE, settings
+from tests.infra.azure import Azure
 
 NOW = datetime(2026, 2, 3, 8, 15, tzinfo=UTC)
 TLS = ssl.create_default_context()
@@ -127,6 +134,7 @@ class Setup:
             "ONLY_SEND_TO": "example.no",
             "AzureWebJobsStorage": self.storage,
             "SMTP_PORT": self.sink.port,
+            "TICKET_MESSAGE_VIA": "email",  # the other way is never known to work
         }
         return settings(**given | changes)
 
@@ -155,9 +163,17 @@ async def test_a_complete_setup_is_all_ok(setup: Setup) -> None:
     assert report.lines[-1].startswith("Oppsettet er komplett")
 
 
+async def test_the_words_are_those_on_the_screens_of_pureservice(setup: Setup) -> None:
+    setup.tenant.remove("asset")
+    reports = [await setup.check(), await setup.check(LIST_ASSET_TYPE="Adressebok")]
+    lines = [line.casefold() for report in reports for line in report.lines]
+    assert any("ressurstype" in line for line in lines)
+    assert [line for line in lines if "asset" in line.replace("list_asset_type", "")] == []
+
+
 async def test_nothing_is_changed_and_nobody_gets_mail(setup: Setup) -> None:
     before = setup.tenant.world.version
-    await setup.check()
+    await setup.check(LISTS="update", TICKET_RELATION="Er utsending fra")
     assert {request.method for request in setup.tenant.asked} == {"GET"}
     assert setup.tenant.world.version == before
     assert setup.sink.connections == 1
@@ -207,6 +223,50 @@ def _disabled_user(tenant: Tenant) -> None:
         tenant.world.change("user", user["id"], {"disabled": True})
 
 
+def _no_ticket_user(tenant: Tenant) -> None:
+    tenant.change("emailaddress", EXAMPLE["TICKET_CAMPAIGN_USER"], email="en@annen.example.no")
+
+
+def _disabled_ticket_user(tenant: Tenant) -> None:
+    tenant.world.change("user", _ticket_user(tenant), {"disabled": True})
+
+
+def _other_default_of_ticket_user(tenant: Tenant) -> None:
+    user = _ticket_user(tenant)
+    other = tenant.world.add("emailaddress", {"email": "b@example.no", "userId": user})
+    tenant.world.change("user", user, {"emailAddressId": other["id"]})
+
+
+def _ticket_user(tenant: Tenant) -> int:
+    address = tenant.world.find("emailaddress", email=EXAMPLE["TICKET_CAMPAIGN_USER"])
+    assert address
+    return int(address["userId"])
+
+
+def _list(tenant: Tenant, unique_name: str, **values: Any) -> None:
+    found = tenant.world.find("asset", uniqueId=unique_name)
+    assert found
+    tenant.world.change("asset", found["id"], values)
+
+
+def _categories_in(tenant: Tenant, field_: str) -> None:
+    for company in tenant.world.all("company"):
+        tenant.world.change("company", company["id"], {field_: company.get("cf_9"), "cf_9": None})
+
+
+def _two_company_relations(tenant: Tenant) -> None:
+    tenant.change("relationshiptype", "Forvaltes av", name="inneholder firma")
+
+
+def _ignores_filters_on_companies(tenant: Tenant) -> None:
+    company = {"id": 1, "name": "Et firma", "cf_9": "Noe annet"}
+    tenant.answer = lambda request: (
+        httpx.Response(200, json={"companies": [company]})
+        if "/company/" in str(request.url)
+        else None
+    )
+
+
 #: What the app cannot do without either: it raises SetupError on the same settings.
 NAMES = [
     Case("STATUS_READY", "Mente du «Utsending – klar»?", values={"STATUS_READY": "Utsending-klar"}),
@@ -214,6 +274,24 @@ NAMES = [
     Case("STATUS_RUNNING", "bare som status for endringer", _only_for_changes),
     Case("STATUS_ATTENTION", "er deaktivert", values={"STATUS_ATTENTION": "Ute av bruk"}),
     Case("STATUS_SOLVED", "Disse finnes: «Lukket»", values={"STATUS_SOLVED": "Ferdig behandlet"}),
+    Case(
+        "STATUS_REVIEW",
+        "la STATUS_REVIEW være tom",
+        lambda tenant: tenant.change("status", "Utsending – til kontroll", name="Kontroll"),
+    ),
+    Case("TICKET_STATUS", "finnes ingen status", values={"TICKET_STATUS": "Venter på svaret"}),
+    Case(
+        "TICKET_STATUS",
+        "«Venter - sluttbruker» regnes som løst eller lukket",
+        lambda tenant: tenant.change("status", "Venter - sluttbruker", coreStatus=60),
+    ),
+    Case(
+        "TICKET_RELATION",
+        "Mente du «Er utsending fra»? -> Rett TICKET_RELATION, lag den under Administrasjon i"
+        " Pureservice, eller la TICKET_RELATION være tom.",
+        values={"TICKET_RELATION": "Er en utsending fra"},
+    ),
+    Case("TICKET_RELATION", "er brukt 2 ganger", values={"TICKET_RELATION": "Inneholder bruker"}),
     Case("LIST_ASSET_TYPE", "«Datamaskin»", values={"LIST_ASSET_TYPE": "Adressebok"}),
     Case(
         "LIST_TICKET_RELATION",
@@ -240,6 +318,86 @@ MISSING = [
     Case("EMAIL_CAMPAIGN_USER", "Lag en sluttbruker", lambda t: t.remove("emailaddress")),
     Case("EMAIL_CAMPAIGN_USER", "er deaktivert", _disabled_user),
     Case("EMAIL_CAMPAIGN_USER", "standardadresse", _other_default_address),
+    Case("TICKET_CAMPAIGN_USER", "la TICKET_CAMPAIGN_USER være tom", _no_ticket_user),
+    Case("TICKET_CAMPAIGN_USER", "er deaktivert", _disabled_ticket_user),
+    Case("TICKET_CAMPAIGN_USER", "standardadresse", _other_default_of_ticket_user),
+    Case(
+        "STATUS_REVIEW",
+        "løst eller lukket",
+        lambda tenant: tenant.change("status", "Utsending – til kontroll", coreStatus=50),
+    ),
+    Case(
+        "LIST_RULES «KURS»",
+        "Lag en mottakerliste med det unike navnet «KURS»",
+        values={"LISTS": "update", "LIST_RULES": {"KURS": "Kommune"}},
+    ),
+    Case(
+        "LIST_RULES «KOMM2»",
+        "Mente du «KOMM»?",
+        values={"LISTS": "preview", "LIST_RULES": {"KOMM2": "Kommune"}},
+    ),
+    Case(
+        "LIST_RULES «KOMM»",
+        "er merket for sletting",
+        lambda tenant: _list(tenant, "KOMM", isMarkedForDeletion=True),
+        {"LISTS": "update"},
+    ),
+    Case(
+        "LIST_RULES «KOMM»",
+        "flere mottakerlister",
+        lambda tenant: add_list(tenant.world, "Enda en", "komm "),
+        {"LISTS": "update"},
+    ),
+    Case(
+        "LIST_RULES «Kommune»",
+        "det unike navnet er «KOMM»",
+        values={"LISTS": "update", "LIST_RULES": {"Kommune": "Kommune"}},
+    ),
+    Case(
+        "LIST_RULES har to regler",
+        "regnes som like",
+        values={"LISTS": "update", "LIST_RULES": {"KOMM": "Kommune", "komm ": "Fylkeskommune"}},
+    ),
+    Case(
+        "LIST_RULES «STAT»",
+        "blir ikke forstått av Pureservice",
+        values={"LISTS": "update", "LIST_RULES": {"STAT": {"filter": "cf_99 == 1"}}},
+    ),
+    Case(
+        "COMPANY_CATEGORY_FIELD",
+        "feltet cf_9 er tomt på alle firmaene vi så på",
+        lambda tenant: _categories_in(tenant, "cf_8"),
+        {"LISTS": "update"},
+    ),
+    Case(
+        "COMPANY_CATEGORY_FIELD",
+        "Mente du cf_4?",
+        lambda tenant: _categories_in(tenant, "cf_4"),
+        {"LISTS": "update"},
+    ),
+    Case(
+        "må COMPANY_CATEGORY_FIELD rettes",
+        "blir ikke forstått",
+        lambda tenant: tenant.refuse("/company/", 400),
+        {"LISTS": "update", "LIST_RULES": {"KOMM": "Kommune"}},
+    ),
+    Case(
+        "LIST_RULES «KOMM»",
+        "noe annet enn det vi spør om",
+        _ignores_filters_on_companies,
+        {"LISTS": "update", "LIST_RULES": {"KOMM": "Kommune"}},
+    ),
+    Case(
+        "LIST_COMPANY_RELATION",
+        "er tom, men LISTS er preview",
+        values={"LISTS": "preview", "LIST_COMPANY_RELATION": ""},
+    ),
+    Case(
+        "LIST_COMPANY_RELATION",
+        "flere relasjonstyper",
+        _two_company_relations,
+        {"LISTS": "update"},
+    ),
     Case(
         "MESSAGE_TYPE_FIELD",
         "Sett MESSAGE_TYPE_FIELD til typeName",
@@ -283,8 +441,44 @@ WARNINGS = [
     Case("STATUS_READY", "starter av seg selv", values={"STATUS_READY": ""}),
     Case("STATUS_RUNNING", "bytter ikke status", values={"STATUS_RUNNING": ""}),
     Case("STATUS_ATTENTION", "internt notat", values={"STATUS_ATTENTION": ""}),
+    Case("STATUS_REVIEW", "hvem som har svart", values={"STATUS_REVIEW": ""}),
+    Case("PURESERVICE_RATE", "er 91, og det er for mye", values={"PURESERVICE_RATE": 91}),
+    Case("PURESERVICE_RATE", "så fort det går", values={"PURESERVICE_RATE": 0}),
+    Case(
+        "TICKET_REPLY_TO",
+        "får også svar eller returpost",
+        values={"TICKET_REPLY_TO": "Post@example.org"},
+    ),
+    Case(
+        "TICKET_REPLY_TO",
+        "(SENDERS «team:Postmottak»)",
+        values={
+            "SENDERS": {
+                "team:Postmottak": {
+                    "from": "info@example.org",
+                    "envelope_from": EXAMPLE["TICKET_REPLY_TO"],
+                }
+            }
+        },
+    ),
+    Case(
+        "LISTS_REMOVE_AT_MOST",
+        "ikke endret i det hele tatt",
+        values={"LISTS": "update", "LISTS_REMOVE_AT_MOST": 0},
+    ),
+    Case("LIST_RULES", "er tom", values={"LISTS": "update", "LIST_RULES": {}}),
+    Case(
+        "LIST_RULES «KOMM»",
+        "«Kommuner» finner ingen firmaer, så listen blir stående som den er. Mente du «Kommune»?",
+        values={"LISTS": "update", "LIST_RULES": {"KOMM": "Kommuner"}},
+    ),
+    Case(
+        "LIST_RULES «STAT»",
+        "Stemmer filteret",
+        values={"LISTS": "update", "LIST_RULES": {"STAT": {"filter": 'name == "Ingen"'}}},
+    ),
     Case("LIST_USER_RELATION", "bare firmaer", values={"LIST_USER_RELATION": ""}),
-    Case("ingen mottakerlister", "Lag en asset", lambda t: t.remove("asset")),
+    Case("ingen mottakerlister", "Lag en ressurs", lambda t: t.remove("asset")),
     Case("MESSAGE_TYPE_NAME", "på en prøvesak", values={"MESSAGE_TYPE_NAME": "Til alle"}),
     Case(
         "CAMPAIGN_MARK_FIELD",
@@ -322,6 +516,15 @@ async def test_our_own_marks_are_not_somebody_elses_use_of_the_field(setup: Setu
     assert (await setup.check()).trouble() == []
 
 
+async def test_the_keys_of_recipients_tickets_are_not_somebody_elses_use_of_the_field(
+    setup: Setup,
+) -> None:
+    [ticket] = setup.tenant.world.all("ticket")
+    key = ticket_key("20417-1", delivery_id("20417-1", "user:31"))
+    setup.tenant.world.change("ticket", ticket["id"], {"customerReference": key})
+    assert (await setup.check()).trouble() == []
+
+
 async def test_lists_are_counted_and_those_marked_for_deletion_apart(setup: Setup) -> None:
     _, _, *others = setup.tenant.world.all("asset")
     for asset in others:
@@ -346,6 +549,82 @@ async def test_every_sender_is_checked_by_itself(setup: Setup) -> None:
     assert "fremmed@example.org" in refused
     assert report.about("OK", "godtar avsenderen info@example.org")
     assert report.about("OK", "sonen «Kommunikasjon» finnes")
+
+
+# -- one ticket per recipient
+
+
+async def test_whether_pureservice_sends_what_is_posted_is_left_to_be_tried(setup: Setup) -> None:
+    report = await setup.check(TICKET_MESSAGE_VIA="pureservice")
+    [remark] = report.trouble()
+    assert remark.startswith("ikke undersøkt TICKET_MESSAGE_VIA")
+    assert "to kolleger" in remark
+    assert "TICKET_MESSAGE_VIA til email" in remark
+    guide = (ROOT / "docs" / "oppsett.md").read_text("utf-8")
+    assert remark.partition("Steg for steg: «")[2].partition("»")[0] in guide
+    assert report.complete
+
+
+async def test_with_mail_of_our_own_it_is_said_where_answers_go(setup: Setup) -> None:
+    report = await setup.check()
+    assert report.about("OK TICKET_MESSAGE_VIA", EXAMPLE["TICKET_REPLY_TO"], "TICKET_TAG")
+
+
+async def test_the_clock_of_the_service_level_is_something_to_look_at_oneself(
+    setup: Setup,
+) -> None:
+    assert (await setup.check()).about("OK TICKET_STATUS", "tjenestemålene (SLA)")
+
+
+async def test_the_relation_between_the_tickets_may_be_there_or_not_wanted(setup: Setup) -> None:
+    assert (await setup.check()).about("OK TICKET_RELATION er tom", "bare med saksnummer")
+    report = await setup.check(TICKET_RELATION="Er utsending fra")
+    assert report.trouble() == []
+    assert report.about("OK TICKET_RELATION", "finnes")
+
+
+async def test_switched_off_it_is_said_so_and_nothing_is_wanted_for_it(setup: Setup) -> None:
+    setup.tenant.change("status", "Venter - sluttbruker", coreStatus=60)
+    report = await setup.check(
+        TICKET_CAMPAIGN_USER="",
+        STATUS_REVIEW="",
+        TICKET_RELATION="Finnes ikke",
+        TICKET_MESSAGE_VIA="pureservice",
+    )
+    assert report.trouble() == []
+    assert report.about("OK TICKET_CAMPAIGN_USER er tom", "slått av")
+    assert not any(setting in line for line in report.lines for setting in ("VIA", "_RELATION er"))
+
+
+# -- lists in step
+
+
+async def test_lists_that_are_not_kept_in_step_cost_no_questions(setup: Setup) -> None:
+    report = await setup.check(LISTS="off", LIST_RULES={"KURS": "Ingen"})
+    assert report.trouble() == []
+    assert report.about("OK LISTS er off")
+    assert not any("/company/" in str(request.url) for request in setup.tenant.asked)
+
+
+@pytest.mark.parametrize(("mode", "says"), [("preview", "python -m dev lists"), ("update", "20")])
+async def test_each_rule_is_told_with_its_list_and_how_many_companies_it_finds(
+    setup: Setup, mode: str, says: str
+) -> None:
+    rules = {"KOMM": "Kommune", "STAT": {"filter": 'name == "Fjordvik kommune"'}}
+    report = await setup.check(LISTS=mode, LIST_RULES=rules)
+    assert report.trouble() == []
+    assert report.about(f"OK LISTS er {mode}", says)
+    assert report.about("OK LIST_RULES «KOMM»", "listen finnes, og heter «Kommune»")
+    assert report.about("OK LIST_RULES «KOMM»", "kategorien «Kommune» finner 3 firmaer.")
+    assert report.about("OK LIST_RULES «STAT»", "filteret", "finner 1 firma.")
+
+
+async def test_a_category_that_few_use_is_no_reason_to_doubt_the_field(setup: Setup) -> None:
+    rules = {"KOMM": "Kommune", "FYLK": "Finnes ikke"}
+    report = await setup.check(LISTS="update", LIST_RULES=rules)
+    [warned] = report.trouble()
+    assert "LIST_RULES «FYLK»" in warned
+    assert "Disse finnes: «Fylkeskommune», «Kommune», «Statlig virksomhet»." in warned
 
 
 # -- Pureservice does not let us in
@@ -470,6 +749,42 @@ async def test_a_storage_that_does_not_answer_or_refuses_the_key_is_explained(
     assert report.about("MANGLER AzureWebJobsStorage", "sier nei (403)", "tabeller")
 
 
+async def test_in_azure_the_storage_is_left_to_the_app(setup: Setup) -> None:
+    report = await setup.check(
+        AzureWebJobsStorage="", AzureWebJobsStorage__accountName="stfjordvik"
+    )
+    [left] = report.trouble()
+    assert left.startswith("ikke undersøkt AzureWebJobsStorage__accountName")
+    assert "stfjordvik" in left
+    assert "/api/health" in left
+    assert report.complete
+
+
+async def test_what_is_not_in_the_storage_yet_is_named_and_no_trouble(setup: Setup) -> None:
+    new = {"DELIVER_TICKET_QUEUE": "ikke-laget"}
+    report = await setup.check(**new)
+    assert report.trouble() == []
+    assert report.about("OK AzureWebJobsStorage", "køer", "ikke-laget, ikke-laget-poison")
+
+    services = bootstrap(setup.settings(**new))
+    await services.storage.prepare()
+    await services.close()
+    [tables, _, files] = [finding async for finding in storage(setup.settings(**new))]
+    assert tables.text.endswith(f"tabeller: {', '.join(TABLES)}.")
+    assert files.text.endswith(f"filer: {', '.join(CONTAINERS)}.")
+
+
+async def test_what_is_looked_for_is_what_the_app_makes() -> None:
+    azure = Azure()
+    services = bootstrap(settings(), storage_transport=azure)
+    await services.storage.prepare()
+    await services.close()
+    puts = [url for method, url in azure.asked if method == "PUT"]
+    made = {url.rpartition("/")[2] for url in puts}
+    assert set(azure.tables) == set(TABLES)
+    assert made == {name for name in queues(settings()) if "poison" not in name} | {*CONTAINERS}
+
+
 # -- secrets
 
 
@@ -519,6 +834,62 @@ def test_every_problem_with_the_settings_is_told_at_once(
     assert "MANGLER SMTP_PORT: må være et heltall." in said
     assert "MANGLER ONLY_SEND_TO: nevner ingen." in said
     assert "ikke undersøkt Pureservice, e-post og lager." in said
+
+
+def _own_messages() -> list[str]:
+    """What the validators in `shared/settings.py` say, but for what they put in."""
+    raised = [
+        node.exc.args[0]
+        for node in ast.walk(ast.parse((ROOT / "shared" / "settings.py").read_text("utf-8")))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+        and node.exc.func.id == "ValueError"
+    ]
+    return [
+        "".join(str(part.value) for part in ast.walk(said) if isinstance(part, ast.Constant))
+        for said in raised
+    ]
+
+
+@pytest.mark.parametrize("message", _own_messages())
+def test_what_our_own_rules_for_settings_say_is_told_in_norwegian(message: str) -> None:
+    error = SetupError(f"These settings must be put right:\n  ONLY_SEND_TO: {message}")
+    [told, _] = unreadable(error)
+    assert message.strip() not in told.text
+    assert not {"is", "must", "and", "the", "has"} & set(told.text.replace(":", "").split())
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("LISTS", "på", "må være 'off', 'preview' eller 'update'"),
+        ("TICKET_VISIBILITY", "synlig", "må være 'silent' eller 'hidden'"),
+        ("TICKET_KEEP_AGENT", "kanskje", "må være true eller false."),
+        ("PURESERVICE_RATE", "-1", "må være minst 0"),
+        ("LISTS_REMOVE_AT_MOST", "101", "må være høyst 100"),
+        ("TICKET_WAIT_MINUTES", "0", "må være større enn 0"),
+        ("COMPANY_CATEGORY_FIELD", "cf_10", "må følge mønsteret"),
+        ("TICKET_STATUS", "", "kan ikke være tom."),
+        ("PURESERVICE_KEY", "", "kan ikke være tom."),
+        ("PURESERVICE_URL", "fjordvik", "må være en nettadresse"),
+        ("LIST_RULES", '{"KOMM": {"filtre": "1 == 1"}}', "finnes ikke."),
+        ("LIST_RULES", '{"KOMM": 7}', 'må være en kategori eller {"filter": "…"}.'),
+        ("LEASE_SECONDS", "209", "to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger"),
+        ("TICKET_CAMPAIGN_USER", EXAMPLE["EMAIL_CAMPAIGN_USER"], "en annen adresse enn EMAIL"),
+        ("AzureWebJobsStorage", "", "når AzureWebJobsStorage__accountName ikke er det."),
+    ],
+)
+def test_a_wrong_value_is_told_in_norwegian(
+    tmp_path: Path, setting: str, value: str, told: str
+) -> None:
+    file = settings_file(tmp_path, **{setting: value})
+    load(file, file)
+    with pytest.raises(SetupError) as caught:
+        read_settings()
+    *problems, _ = unreadable(caught.value)
+    assert any(told in problem.text and setting in problem.text for problem in problems)
 
 
 @pytest.mark.usefixtures("environment")
