@@ -247,7 +247,11 @@ class Pureservice:
             "relationships",
             filter=f"toTicketId != null AND typeId == {relation}",
         )
-        return {row.to_ticket_id for row in answer.relationships if row.to_ticket_id}
+        return {
+            row.to_ticket_id
+            for row in answer.relationships
+            if row.to_ticket_id and row.type_id == relation
+        }
 
     async def relate_tickets(self, ticket_id: int, others: Sequence[int]) -> None:
         relation = (await self.names()).recipient_relation
@@ -441,7 +445,10 @@ class Pureservice:
         for first in range(0, len(addresses), _ADDRESSES_AT_ONCE):
             some = addresses[first : first + _ADDRESSES_AT_ONCE]
             users = reachable(await registered(self.wire, some))
-            theirs = {normalise_address(held): user for user, held in sorted(users.items())}
+            # where several have it, the first: as `PureserviceUsers` does
+            theirs = {
+                normalise_address(held): user for user, held in sorted(users.items(), reverse=True)
+            }
             by_key = {address_key(held): user for held, user in theirs.items() if held}
             found |= {one: by_key[key] for one in some if (key := address_key(one)) in by_key}
         return found

@@ -1,6 +1,7 @@
 """Who a recipient is as a user of Pureservice: found on the list, by the address, or made once."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.adapters.pureservice_wire import Answer, Wire, quoted
@@ -15,15 +16,25 @@ NOTIFIED = 1  #: the one notification scheme that is known to have been written
 FIRST_NAME = "Postmottak"
 
 
-async def registered(wire: Wire, addresses: Iterable[str]) -> Answer:
-    """The entities that hold these addresses, however they are spelt, and their users."""
+async def registered(wire: Wire, addresses: Sequence[str]) -> Answer:
+    """The entities that hold these addresses, however they are spelt, and their users.
+
+    In smaller portions if it must be: how long a filter may be is not known.
+    """
     spelt = sorted({text for address in addresses for text in spellings(address)})
-    return await wire.all(
-        "/emailaddress/",
-        "emailaddresses",
-        filter=" OR ".join(f"email == {quoted(text)}" for text in spelt),
-        include="user",
-    )
+    try:
+        return await wire.all(
+            "/emailaddress/",
+            "emailaddresses",
+            filter=" OR ".join(f"email == {quoted(text)}" for text in spelt),
+            include="user",
+        )
+    except PermanentError:
+        if len(addresses) < 2:
+            raise
+        half = len(addresses) // 2
+        first = await registered(wire, addresses[:half])
+        return first.and_then(await registered(wire, addresses[half:]))
 
 
 def reachable(answer: Answer) -> dict[int, str]:
@@ -38,8 +49,8 @@ def reachable(answer: Answer) -> dict[int, str]:
 
 class PureserviceUsers:
     def __init__(self, settings: Settings, wire: Wire, claims: Claims, clock: Clock) -> None:
-        # two calls to make a user, and as long again for what was given up on to end
-        self._lease = timedelta(seconds=4 * settings.PURESERVICE_TIMEOUT_SECONDS)
+        self._time_limit = timedelta(seconds=2 * settings.PURESERVICE_TIMEOUT_SECONDS)
+        self._lease = 2 * self._time_limit  # as long again for what was given up on to end
         self._wire = wire
         self._claims = claims
         self._clock = clock
@@ -58,10 +69,12 @@ class PureserviceUsers:
         if claim is None:
             raise TransientError(f"pureservice: a user for {recipient.member} is being looked for")
         try:
-            user = await self._found_or_made(recipient)
-        except UncertainError as error:
+            async with asyncio.timeout(self._time_limit.total_seconds()):
+                user = await self._found_or_made(recipient)
+        except (UncertainError, TimeoutError) as error:
             # the claim stays until this can no longer be under way; then it is looked for again
-            raise TransientError(f"pureservice: a user for {recipient.member}: {error}") from error
+            why = str(error) or "no end to it"
+            raise TransientError(f"pureservice: a user for {recipient.member}: {why}") from error
         except UtsendelseError:
             await self._claims.release(key, claim)
             raise
@@ -73,7 +86,10 @@ class PureserviceUsers:
         answer = await registered(self._wire, [recipient.address])
         if users := reachable(answer):
             return min(users), []
-        if owned := [row.user_id for row in answer.emailaddresses if row.user_id]:
+        owned = {row.user_id for row in answer.emailaddresses if row.user_id}
+        if lost := owned - {user.id for user in answer.linked.users}:
+            raise TransientError(f"pureservice: an address came without its user {min(lost)}")
+        if owned:
             raise PermanentError(
                 f"pureservice: the address of {recipient.member} is that of user {min(owned)},"
                 " who is disabled or has another default address",

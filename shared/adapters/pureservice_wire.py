@@ -223,13 +223,14 @@ class AssetRow(Thing):
 
 class UserRow(Thing):
     first_name: str = ""
+    middle_name: str = ""
     last_name: str = ""
     disabled: bool = False
     email_address_id: int | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.first_name} {self.last_name}".strip()
+        return " ".join(filter(None, (self.first_name, self.middle_name, self.last_name)))
 
 
 class CompanyRow(Named):
@@ -301,9 +302,12 @@ class Made(Thing):
     def of(cls, body: bytes, plural: str) -> Self:
         """Raises ValueError when there is not exactly one, or it cannot be read."""
         data = _wrapped(body, plural)
-        [row] = data[plural]
-        linked = data.get("linked") or {}
-        return cls.model_validate({**row, "attachments": linked.get("attachments", ())})
+        match data[plural], data.get("linked"):
+            case [{} as row], {"attachments": attachments}:
+                return cls.model_validate({**row, "attachments": attachments})
+            case [{} as row], _:
+                return cls.model_validate(row)
+        raise ValueError(f"not one of {plural} in the answer")
 
 
 def _wrapped(body: bytes, plural: str) -> dict[str, Any]:
@@ -396,10 +400,17 @@ class Wire:
         return await self._patiently(once)
 
     async def create(
-        self, path: str, plural: str, row: Mapping[str, Any], include: str = "", **linked: Any
+        self,
+        path: str,
+        plural: str,
+        row: Mapping[str, Any],
+        *,
+        include: str = "",
+        linked: Mapping[str, Any] | None = None,
+        flat: bool = False,
     ) -> Made:
         """What was made of this row. Raises UncertainError when nobody can say whether it was."""
-        body = {plural: [row], **({"linked": linked} if linked else {})}
+        body = row if flat else {plural: [row], **({"linked": linked} if linked else {})}
         params = {"include": include} if include else None
         async with self._writing("POST", path, body, params=params) as response:
             return Made.of(await _whole(response), plural)

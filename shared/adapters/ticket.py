@@ -30,12 +30,15 @@ from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.pureservice_wire import (
     ADDRESS,
     AttachmentRow,
+    Made,
     MessageRow,
+    TicketRow,
     Wire,
     quoted,
 )
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
-from shared.domain.message import Classification, File, Message
+from shared.domain.html import one_line
+from shared.domain.message import Classification, File, Message, TicketTemplate
 from shared.domain.recipient_ticket import RecipientTicket, ticket_key
 from shared.errors import (
     PermanentError,
@@ -87,11 +90,9 @@ class TicketChannel:
         self._upload = settings.TICKET_FILES == "upload"
         self.gates: tuple[str, ...] = ("ticket", "email") if self._by_mail else ("ticket",)
         patience = timedelta(seconds=settings.PURESERVICE_TIMEOUT_SECONDS)
-        self._sending = 3 * patience
-        self._logging = patience
-        if self._by_mail:
-            self._sending = 2 * patience + mail.time_limit
-        self.time_limit = self._sending + (self._logging if self._by_mail else timedelta())
+        self._to_log = patience
+        self._to_send = 2 * patience + (mail.time_limit if self._by_mail else patience)
+        self.time_limit = self._to_send + (self._to_log if self._by_mail else timedelta())
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """The ticket, unless an earlier attempt has made it; then the message.
@@ -99,45 +100,72 @@ class TicketChannel:
         Final when we sent the message ourselves; what Pureservice sends is to be checked.
         """
         try:
-            async with asyncio.timeout(self.time_limit.total_seconds()):
-                return await self._send(delivery, message, note)
+            async with asyncio.timeout(self._to_send.total_seconds()):
+                ticket, attached = await self._prepared(delivery, message, note)
+                if not self._by_mail:
+                    await self._post(ticket, message, attached)
+                    return _posted(ticket)
+                await note(str(ticket.begun()))
+                own = self._from(ticket, message)
+                receipt = await self._mail.send(delivery, own, _unnoted)
         except TimeoutError as error:
             raise UncertainError(f"ticket: no end to it for delivery {delivery.id}") from error
+        return await self._logged(delivery, ticket, own, receipt)
 
-    async def _send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
+    async def _prepared(
+        self, delivery: OpenDelivery, message: Message, note: Note
+    ) -> tuple[RecipientTicket, list[int]]:
+        """The recipient's ticket, and the message's files on it."""
         if delivery.note:
             ticket = RecipientTicket.of(delivery.note)
-            known: list[AttachmentRow] = []
+            known: Sequence[AttachmentRow] = ()
         else:
             user = await self._users.for_recipient(delivery.recipient)
             ticket, known = await self._make(delivery, message, user)
             await note(str(ticket))
-        attached = await self._whole(ticket, message, known)
-        if not self._by_mail:
-            await self._post(ticket, message, attached)
-            return Receipt(str(ticket), final=False)
-        await note(str(ticket.begun()))
-        own = replace(
+        return ticket, await self._whole(ticket, message, known)
+
+    def _from(self, ticket: RecipientTicket, message: Message) -> Message:
+        """The message as a mail that belongs to the ticket, and whose answers do."""
+        tag = self._settings.TICKET_TAG.replace("{{RequestNumber}}", str(ticket.number))
+        return replace(
             message,
-            subject=f"{self._tag(ticket)} {message.subject}",
+            subject=f"{tag} {message.subject}",
             sender=replace(message.sender, reply_to=self._settings.TICKET_REPLY_TO),
         )
-        receipt = await self._mail.send(delivery, own, _unnoted)
-        return await self._logged(delivery, ticket, own, receipt)
-
-    def _tag(self, ticket: RecipientTicket) -> str:
-        return self._settings.TICKET_TAG.replace("{{RequestNumber}}", str(ticket.number))
 
     # -- the ticket
 
     async def _make(
         self, delivery: OpenDelivery, message: Message, user: int
-    ) -> tuple[RecipientTicket, list[AttachmentRow]]:
-        template = message.ticket
-        if template is None:
+    ) -> tuple[RecipientTicket, Sequence[AttachmentRow]]:
+        if message.ticket is None:
             raise PermanentError(f"ticket: campaign {delivery.campaign} has nothing to copy")
+        copying = bool(_files(message)) and not self._upload
+        try:
+            made = await self._create(delivery, message, message.ticket, user, copying=copying)
+        except PermanentError:
+            if not copying:
+                raise
+            # refused, so there is no ticket: perhaps because files cannot be copied here
+            made = await self._create(delivery, message, message.ticket, user, copying=False)
+            for file in _files(message):
+                self._no_more_copying(made.id, file)
+        if made.request_number is None:
+            raise UncertainError(f"ticket: ticket {made.id} came without its number")
+        return RecipientTicket(made.id, made.request_number), made.attachments
+
+    async def _create(
+        self,
+        delivery: OpenDelivery,
+        message: Message,
+        template: TicketTemplate,
+        user: int,
+        *,
+        copying: bool,
+    ) -> Made:
         files = _files(message)
-        uploads = {file: await self._content(file) for file in files} if self._upload else {}
+        uploads = {} if copying else {file: await self._content(file) for file in files}
         hidden = self._settings.TICKET_VISIBILITY == "hidden"
         temporary = [{"temporaryId": f"file-{n}", "type": "attachment"} for n in range(len(files))]
         row = {
@@ -157,11 +185,13 @@ class TicketChannel:
             {"temporaryId": f"file-{n}", **_attachment(file, uploads.get(file))}
             for n, file in enumerate(files)
         ]
-        linked = {"attachments": attachments} if files else {}
-        made = await self._wire.create("/ticket/", "tickets", row, "attachments", **linked)
-        if made.request_number is None:
-            raise UncertainError(f"ticket: ticket {made.id} came without its number")
-        return RecipientTicket(made.id, made.request_number), list(made.attachments)
+        return await self._wire.create(
+            "/ticket/",
+            "tickets",
+            row,
+            include="attachments",
+            linked={"attachments": attachments} if files else None,
+        )
 
     async def _whole(
         self, ticket: RecipientTicket, message: Message, known: Sequence[AttachmentRow]
@@ -172,16 +202,24 @@ class TicketChannel:
             known = await self._attachments(ticket)
         found = []
         for file in files:
-            whole = next((row.id for row in known if _is(row, file)), None)
+            whole = next((row.id for row in known if self._is(row, file)), None)
             found.append(await self._upload_to(ticket, file) if whole is None else whole)
         return found[: len(message.files)]
 
+    def _is(self, row: AttachmentRow, file: File) -> bool:
+        """Whether this is the file, whole. Where files are copied, it must tell its length."""
+        lengths = {file.size, None} if self._settings.TICKET_FILES == "upload" else {file.size}
+        return (row.file_name or row.name) == file.name and row.content_length in lengths
+
     async def _upload_to(self, ticket: RecipientTicket, file: File) -> int:
-        """The file sent anew, since it did not come by copying. From now on, no more copying."""
-        log.warning("ticket.file_uploaded ticket_id=%s attachment_id=%s", ticket.id, file.original)
-        self._upload = True
+        """The file sent anew, since it did not come by copying."""
+        self._no_more_copying(ticket.id, file)
         row = {**_attachment(file, await self._content(file)), "ticketId": ticket.id}
-        return (await self._wire.create("/attachment", "attachments", row)).id
+        return (await self._wire.create("/attachment", "attachments", row, flat=True)).id
+
+    def _no_more_copying(self, ticket: int, file: File) -> None:
+        log.warning("ticket.file_uploaded ticket_id=%s attachment_id=%s", ticket, file.original)
+        self._upload = True
 
     async def _attachments(self, ticket: RecipientTicket) -> Sequence[AttachmentRow]:
         answer = await self._wire.all(
@@ -229,11 +267,12 @@ class TicketChannel:
         """
         sent = Receipt(str(ticket.begun()), receipt.detail)
         try:
-            await self._write_log(ticket, self._log_entry(delivery, message))
+            async with asyncio.timeout(self._to_log.total_seconds()):
+                await self._write_log(ticket, self._log_entry(delivery, message))
         except TransientError as error:
             log.warning("ticket.log_later delivery_id=%s because=%s", delivery.id, error)
             return replace(sent, final=False)
-        except (PermanentError, UncertainError) as error:
+        except (PermanentError, UncertainError, TimeoutError) as error:
             log.warning("ticket.not_logged delivery_id=%s because=%s", delivery.id, error)
         return sent
 
@@ -251,43 +290,46 @@ class TicketChannel:
 
     async def find(self, delivery: OpenDelivery) -> Receipt | str:
         noted = RecipientTicket.of(delivery.note) if delivery.note else None
-        ticket, maker = await self._by_key(delivery)
-        ticket = ticket or noted  # somebody may have changed the field
+        rows = await self._by_key(delivery)
+        first = RecipientTicket(rows[0].id, rows[0].request_number) if rows else None
+        ticket = noted or first  # the one that we know of, even if somebody has changed the field
         if ticket is None:
             return ""
+        maker = next((row.created_by_id for row in rows if row.id == ticket.id), None)
         written = await self._wire.all(
             "/communication/", "communications", filter=f"ticketId == {ticket.id}"
         )
         if any(_is_message(row, maker) for row in written.communications):
-            return Receipt(str(ticket), final=False)
-        if noted is None or not noted.mailing:
+            return _posted(ticket)
+        if not ticket.mailing:
             return str(ticket)
         if any(delivery.id in row.text for row in written.communications):
-            return Receipt(str(ticket.begun()))
+            return Receipt(str(ticket))
         raise UncertainError(f"ticket: delivery {delivery.id} may have been mailed")
 
-    async def _by_key(self, delivery: OpenDelivery) -> tuple[RecipientTicket | None, int | None]:
-        """The delivery's ticket and who made it: we, whoever we are."""
+    async def _by_key(self, delivery: OpenDelivery) -> list[TicketRow]:
+        """The delivery's ticket, unless somebody has changed the field; a second one is a fault."""
         key = ticket_key(delivery.campaign, delivery.id)
         answer = await self._wire.all("/ticket/", "tickets", filter=f"{REFERENCE} == {quoted(key)}")
         rows = [row for row in answer.tickets if row.text(REFERENCE) == key]
         if len(rows) > 1:
             ids = [row.id for row in rows]
             log.error("ticket.several delivery_id=%s tickets=%s", delivery.id, ids)
-        if not rows:
-            return None, None
-        return RecipientTicket(rows[0].id, rows[0].request_number), rows[0].created_by_id
+        return rows
 
     async def check(self, submitted: Sequence[OpenDelivery]) -> Mapping[str, Outcome]:
         tickets = {one.id: RecipientTicket.of(one.note) for one in submitted}
-        logged = {
-            one.id: await self._log_at_last(one, tickets[one.id])
-            for one in submitted
-            if tickets[one.id].mailing
-        }
         posted = {id_: ticket.id for id_, ticket in tickets.items() if not ticket.mailing}
         mails = await self._mails(sorted(posted.values()))
-        return logged | {id_: _outcome(mails.get(ticket, [])) for id_, ticket in posted.items()}
+        outcomes = {id_: _outcome(mails.get(ticket, [])) for id_, ticket in posted.items()}
+        not_now = Outcome(Status.SUBMITTED)
+        refused = False
+        for one in submitted:
+            if one.id not in posted:
+                ticket = tickets[one.id]
+                outcomes[one.id] = not_now if refused else await self._log_at_last(one, ticket)
+                refused = outcomes[one.id] == not_now  # then for all the others, too
+        return outcomes
 
     async def _log_at_last(self, delivery: OpenDelivery, ticket: RecipientTicket) -> Outcome:
         """The mail has gone, and only the log is missing."""
@@ -317,6 +359,11 @@ class TicketChannel:
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The message that every ticket carried, as a mail without a recipient."""
         return await self._mail.archive(campaign_id, message)
+
+
+def _posted(ticket: RecipientTicket) -> Receipt:
+    """Pureservice has the message, even if we had begun to mail it ourselves."""
+    return Receipt(str(replace(ticket, mailing=False)), final=False)
 
 
 async def _unnoted(reference: str) -> None:
@@ -363,11 +410,6 @@ def _attachment(file: File, content: bytes | None) -> dict[str, Any]:
     }
 
 
-def _is(row: AttachmentRow, file: File) -> bool:
-    """Whether this is the file, whole; a length that is not told is believed."""
-    return (row.file_name or row.name) == file.name and row.content_length in (None, file.size)
-
-
 def _is_message(row: MessageRow, maker: int | None) -> bool:
     """Whether we have posted it: who made the ticket writes the first message on it."""
     ours = maker is None or row.created_by_id in (None, maker)
@@ -382,6 +424,6 @@ def _outcome(mails: Sequence[MessageRow]) -> Outcome:
     if SENT in statuses:
         return Outcome(Status.SENT)
     if FAILED in statuses:
-        said = ADDRESS.sub("…@…", mails[statuses.index(FAILED)].status_message)
+        said = ADDRESS.sub("…@…", one_line(mails[statuses.index(FAILED)].status_message))
         return Outcome(Status.FAILED, Reason.MAIL_FAILED, detail=said[:200])
     return Outcome(Status.SUBMITTED, Reason.STILL_QUEUED)

@@ -1,6 +1,7 @@
 """The helpdesk port on Pureservice, against the simulator."""
 
 import base64
+import re
 from datetime import timedelta
 
 import httpx
@@ -8,6 +9,8 @@ import pytest
 
 from dev.pureservice import expected, seed_campaign
 from dev.pureservice.seed import (
+    FROM_CAMPAIGN,
+    OTHER_AGENT,
     PDF,
     PLACEHOLDERS,
     add_company,
@@ -20,6 +23,8 @@ from dev.pureservice.seed import (
 )
 from shared.adapters.pureservice import Pureservice
 from shared.domain.campaign import RecipientList
+from shared.domain.helpdesk import Original
+from shared.domain.message import Classification
 from shared.domain.recipient import Member, MemberKind
 from shared.errors import PermanentError, SetupError, TransientError
 
@@ -112,6 +117,33 @@ async def test_a_missing_name_is_looked_for_again_at_once(connect, tenant) -> No
     assert (await helpdesk.names()).solved
 
 
+async def test_names_for_one_ticket_per_recipient(connect, tenant) -> None:
+    names = await connect(TICKET_RELATION="er utsending FRA").names()
+    assert names.recipient_status == tenant.id("status", name="Venter - sluttbruker")
+    assert names.recipient_relation == tenant.id("relationshiptype", name=FROM_CAMPAIGN)
+    assert names.review == tenant.id("status", name="Utsending – til kontroll")
+    names = await connect(STATUS_REVIEW="").names()
+    assert (names.review, names.recipient_relation) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"TICKET_STATUS": "Venter på svar"}, "TICKET_STATUS: there is no status"),
+        ({"TICKET_STATUS": "Lukket"}, "TICKET_STATUS: 'Lukket' is a status for tickets that are"),
+        ({"TICKET_RELATION": "Er barn av"}, "TICKET_RELATION: there is no relation type"),
+        ({"TICKET_RELATION": "Inneholder bruker"}, "TICKET_RELATION: there are 2"),
+        ({"STATUS_REVIEW": "Til kontroll"}, "STATUS_REVIEW: there is no status"),
+    ],
+)
+async def test_what_one_ticket_per_recipient_needs_must_be_there(connect, values, told) -> None:
+    with pytest.raises(SetupError, match=re.escape(told)):
+        await connect(**values).names()
+    if "STATUS_REVIEW" not in values:  # where there are no such campaigns, it need not be
+        names = await connect(TICKET_CAMPAIGN_USER="", **values).names()
+        assert (names.recipient_status, names.recipient_relation) == (None, None)
+
+
 # -- tickets
 
 
@@ -192,6 +224,110 @@ async def test_the_mark_has_the_field_that_the_setting_says(connect, tenant, tic
 async def test_a_ticket_that_is_not_there(helpdesk: Pureservice) -> None:
     with pytest.raises(PermanentError, match="/ticket/9999"):
         await helpdesk.ticket(9999)
+
+
+# -- one ticket per recipient
+
+
+async def test_what_recipients_tickets_take_after(helpdesk: Pureservice, tenant) -> None:
+    number = seed_campaign(tenant.world, recipients=0, tricky=False, scenario="ticket")
+    ticket = tenant.world.find("ticket", requestNumber=number)
+    original = await helpdesk.original(ticket["id"])
+    assert len(tenant.asked) == 1
+    assert original == Original(
+        description=ticket["description"],
+        classification=Classification(
+            request_type=1,
+            ticket_type=tenant.id("tickettype", name="Hendelse"),
+            priority=tenant.id("priority", name="Høy", requestTypeId=1),
+            source=tenant.id("source", name="Telefon", requestTypeId=1),
+            zone=tenant.id("department", name="Kommunikasjon"),
+            team=tenant.id("team", name="Utsendinger"),
+            agent=OTHER_AGENT,
+            category1=tenant.id("category", level=1),
+            category2=tenant.id("category", level=2),
+            category3=tenant.id("category", level=3),
+        ),
+        fields=(("cf_2", "Blåbær og ærfugl"), ("cf_7", 42)),
+        end_user_name="Masseutsendelse med-svar",
+    )
+    with pytest.raises(PermanentError, match="9999"):
+        await helpdesk.original(9999)
+
+
+async def test_the_mark_of_a_campaign_is_no_field_of_its_copies(connect, tenant, ticket) -> None:
+    tenant.world.change("ticket", ticket["id"], {"cf_3": "utsendelse:x", "cf_4": 0, "cf_5": False})
+    original = await connect(CAMPAIGN_MARK_FIELD="cf_3").original(ticket["id"])
+    assert original.fields == (("cf_4", 0), ("cf_5", False))
+
+
+@pytest.mark.parametrize(
+    "lacking", ["ticketTypeId", "priorityId", "sourceId", "assignedDepartmentId", "requestTypeId"]
+)
+async def test_a_ticket_that_is_not_classified_can_not_be_copied(
+    helpdesk: Pureservice, tenant, ticket, lacking
+) -> None:
+    for optional in ("assignedTeamId", "assignedAgentId", "category1Id"):
+        tenant.world.change("ticket", ticket["id"], {optional: None})
+    original = await helpdesk.original(ticket["id"])
+    assert original.classification
+    assert (original.classification.team, original.classification.category1) == (None, None)
+    tenant.world.change("ticket", ticket["id"], {lacking: None})
+    assert (await helpdesk.original(ticket["id"])).classification is None
+
+
+async def test_a_campaigns_copies_are_found_by_how_their_key_begins(
+    helpdesk: Pureservice, tenant
+) -> None:
+    keys = ["20417-1 3f2a", "20417-10 3f2a", "120417-1 3f2a", "20417-1", "20417-1 9c", None]
+    rows = [tenant.new_ticket() for _ in keys]
+    for row, key in zip(rows, keys, strict=True):
+        tenant.world.change("ticket", row["id"], {"customerReference": key}, by=4)
+    set_status(tenant.world, rows[4], "Løst")
+    first, second = await helpdesk.recipient_tickets("20417-1")
+    assert len(tenant.asked) == 1
+    assert (first.id, first.number) == (rows[0]["id"], rows[0]["requestNumber"])
+    assert (first.key, first.status_id) == (keys[0], rows[0]["statusId"])
+    assert (second.key, second.status_id) == (keys[4], (await helpdesk.names()).solved)
+    assert await helpdesk.recipient_tickets("99-1") == []
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+async def test_fifty_copies_are_related_to_their_campaign_in_one_call(
+    connect, tenant, ticket, mirrored
+) -> None:
+    tenant.switch(mirrored_relationships=mirrored)
+    helpdesk = connect(TICKET_RELATION=FROM_CAMPAIGN)
+    await helpdesk.names()
+    copies = [tenant.new_ticket()["id"] for _ in range(51)]
+    other = {"typeId": tenant.id("relationshiptype", name="Er relatert til")}
+    ends = {"main": "toTicketId", "fromTicketId": ticket["id"], "toTicketId": copies[50]}
+    tenant.world.add("relationship", {**other, **ends})
+    add_member(tenant.world, add_list(tenant.world, "Liste", "L"), "ticket", ticket)
+    tenant.asked.clear()
+    assert await helpdesk.related_tickets(ticket["id"]) == set()
+    await helpdesk.relate_tickets(ticket["id"], copies[:50])
+    assert [one.method for one in tenant.asked] == ["GET", "POST"]
+    assert await helpdesk.related_tickets(ticket["id"]) == set(copies[:50])
+
+
+async def test_users_are_looked_up_by_their_default_address_twenty_a_call(
+    helpdesk: Pureservice, tenant
+) -> None:
+    world = tenant.world
+    plain = [f"kari{n}@example.no" for n in range(20)]
+    ids = [add_user(world, {"firstName": "Kari"}, [address])["id"] for address in plain]
+    idn = add_user(world, {"firstName": "Åse"}, ["Ase@blåbær.example"])["id"]
+    add_user(world, {"firstName": "Sluttet", "disabled": True}, ["sluttet@example.no"])
+    add_user(world, {"firstName": "Annen"}, ["tillegg@example.no", "hoved@example.no"])
+    world.add("emailaddress", {"email": "ingens@example.no"})
+    asked = [*plain, "Ase@xn--blbr-roah.example", "KARI0@example.no"]
+    others = ["sluttet@example.no", "tillegg@example.no", "ingens@example.no", "ny@example.no"]
+    found = await helpdesk.users_at([*asked, *others])
+    assert found == dict(zip(asked, [*ids, idn, ids[0]], strict=True))
+    assert len(tenant.asked) == 2
+    assert await helpdesk.users_at([]) == {}
+    assert len(tenant.asked) == 2
 
 
 # -- messages
@@ -348,6 +484,21 @@ async def test_a_file_that_is_named_but_cannot_be_found_is_not_left_out(connect)
         await connect(httpx.MockTransport(answer)).failed_emails(5001)
 
 
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_was_written_is_told_apart_from_the_mail_it_became(
+    helpdesk: Pureservice, tenant, ticket, named
+) -> None:
+    tenant.switch(message_names_mail=named, mail_template="greeting")
+    texts = ["<p>Første</p>", "<p>Andre</p>"]
+    for text in texts:
+        add_message(tenant.world, ticket, text)
+    mails = tenant.world.where("email", "ticketId", ticket["id"])
+    assert "Hei Masseutsendelse" in mails[0]["html"]
+    written = [await helpdesk.written_text(ticket["id"], mail["id"]) for mail in mails]
+    assert written == (texts if named else [None, None])
+    assert await helpdesk.written_text(ticket["id"], 9999) is None
+
+
 async def test_a_mail_is_marked_as_sent(helpdesk: Pureservice, tenant, ticket) -> None:
     mail = _mail(tenant, ticket)
     await helpdesk.mark_email_sent(mail)
@@ -459,7 +610,7 @@ async def test_members_have_their_default_address(
 
     page = await helpdesk.members(list_["id"], 0)
     got = [(m.kind, m.id, m.name, m.address, m.disabled) for m in page.members]
-    first = (MemberKind.USER, users[0][0]["id"], "Kari Ås", "standard@example.no", False)
+    first = (MemberKind.USER, users[0][0]["id"], "Kari Mellom Ås", "standard@example.no", False)
     ids = [company["id"] for company in companies]
     assert got == [
         first,
@@ -600,7 +751,8 @@ async def test_filters_are_on_one_line_and_what_the_documentation_shows(
     await helpdesk.members(610, 0)
     filters = [request.url.params.get("filter", "") for request in tenant.asked]
     assert filters[0] == (
-        f'(emailAddress == "{OURS}" OR emailAddress == "{PLACEHOLDERS["ticket"]}") AND status.coreStatus < 50 AND !isMarkedForDeletion'
+        f'(emailAddress == "{OURS}" OR emailAddress == "{PLACEHOLDERS["ticket"]}")'
+        " AND status.coreStatus < 50 AND !isMarkedForDeletion"
     )
     assert filters[-1].startswith("toTicketId == null AND (typeId == ")
     assert all("\n" not in filter_ for filter_ in filters)

@@ -1,6 +1,7 @@
 """What is sent to Pureservice, and what each answer, or none, becomes."""
 
 import asyncio
+import json
 import logging
 import re
 import tomllib
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from dev.pureservice.filters import compile_filter
 from dev.pureservice.world import World
 from shared.adapters.pureservice import Pureservice
-from shared.adapters.pureservice_wire import LARGEST_ANSWER, Answer, quoted
+from shared.adapters.pureservice_wire import LARGEST_ANSWER, Answer, Made, quoted
 from shared.domain.helpdesk import Attachment
 from shared.errors import (
     PermanentError,
@@ -348,7 +349,7 @@ WRITES: list[Attempt] = [
 ]
 
 
-@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("write", [*WRITES, lambda it: create(it)])
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -447,6 +448,90 @@ async def test_over_a_real_connection(connect, answer, read_error, write_error) 
         assert len(received) == 4
     with pytest.raises(TransientError, match="not reached"):
         await helpdesk.add_note(7, "<p>Hei</p>")
+
+
+# -- what was made
+
+SUBJECT = "Blåbær"
+
+
+async def create(it: Pureservice, **linked: Any) -> Made:
+    return await it.wire.create("/ticket/", "tickets", {"subject": SUBJECT}, **linked)
+
+
+async def test_what_is_made_is_sent_wrapped_with_what_comes_along(connect) -> None:
+    script = Script(json_({"tickets": [{"id": 7}]}))
+    file = {"temporaryId": "f1", "fileName": "a.pdf"}
+    await create(connect(script), include="attachments", attachments=[file])
+    await create(connect(script))
+    first, second = script.asked
+    assert json.loads(first.content) == {
+        "tickets": [{"subject": SUBJECT}],
+        "linked": {"attachments": [file]},
+    }
+    assert json.loads(second.content) == {"tickets": [{"subject": SUBJECT}]}
+    assert (first.url.path, first.url.query) == ("/agent/api/ticket/", b"include=attachments")
+    assert (second.method, second.url.query) == ("POST", b"")
+    for request in (first, second):
+        wrapped = "application/vnd.api+json"
+        assert {request.headers["Accept"], request.headers["Content-Type"]} == {wrapped}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"tickets": [{"id": 7, "requestNumber": "20417"}], "linked": None},
+        {"tickets": {"id": "7", "requestNumber": 20417, "created": None, "novelty": [1]}},
+        [{"id": 7, "requestNumber": 20417}],
+        {"id": 7, "requestNumber": 20417},
+    ],
+    ids=["wrapped", "wrapped alone", "bare list", "bare"],
+)
+async def test_what_was_made_is_known_by_its_id_in_whatever_shape(connect, answer) -> None:
+    made = await create(connect(Script(json_(answer, 201))))
+    assert (made.id, made.request_number, made.attachments) == (7, 20417, ())
+
+
+async def test_of_what_was_made_only_the_id_is_sure_to_come(connect) -> None:
+    made = await create(connect(Script(json_({"id": 7}))))
+    assert made.request_number is None
+
+
+async def test_files_that_came_along_are_told_when_they_were_asked_for(connect) -> None:
+    files = [{"id": 88, "fileName": "a.pdf", "contentLength": 0}, {"id": 89, "name": "b"}]
+    answer = {"tickets": [{"id": 7}], "linked": {"attachments": files, "users": [{}]}}
+    made = await create(connect(Script(json_(answer))), include="attachments")
+    told = [(row.id, row.file_name, row.name, row.content_length) for row in made.attachments]
+    assert told == [(88, "a.pdf", "", 0), (89, "", "b", None)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        page(),
+        httpx.Response(204),
+        httpx.Response(200, content=b'{"tickets": [{"id": 7, "requestNu'),
+        json_({"tickets": [{"id": 7}]}, Content_Length="9999"),
+        json_({"tickets": []}),
+        json_({"tickets": [{"id": 7}, {"id": 8}]}),
+        json_({"tickets": [{"requestNumber": 20417}]}),
+        json_({"users": [{"id": 7}]}),
+        json_({"message": "ok"}),
+        json_(None),
+    ],
+    ids=[
+        *("web page", "nothing", "half", "cut off", "none", "two", "no id", "something else"),
+        *("message", "null"),
+    ],
+)
+async def test_an_answer_that_does_not_tell_what_was_made_leaves_it_uncertain(
+    connect, time, answer
+) -> None:
+    script = Script(answer)
+    with pytest.raises(UncertainError, match="POST /ticket/") as caught:
+        await create(connect(script))
+    assert (len(script.asked), time.naps) == (1, [])
+    assert SUBJECT not in "".join(traceback.format_exception(caught.value))
 
 
 # -- what is told

@@ -12,7 +12,9 @@ from shared.domain.recipient import (
     Recipient,
     address_key,
     normalise_address,
+    recipient_key,
     recipient_of,
+    spellings,
     tidy_name,
 )
 
@@ -160,3 +162,41 @@ def test_a_member_becomes_a_recipient_with_a_tidy_name_and_address():
     assert found == Recipient("user:31", "Åse Ø", "Ase@b.no", user=31)
     company = Member(MemberKind.COMPANY, 9, "Fjordvik", "post@b.no")
     assert recipient_of(company, EVERYBODY) == Recipient("company:9", "Fjordvik", "post@b.no")
+
+
+@pytest.mark.parametrize(
+    ("address", "spelt"),
+    [
+        ("post@example.no", ["post@example.no"]),
+        ("Post@example.no", ["Post@example.no", "post@example.no"]),
+        (
+            "Post@xn--blbr-roah.example",
+            [
+                "Post@blåbær.example",
+                "Post@xn--blbr-roah.example",
+                "post@blåbær.example",
+                "post@xn--blbr-roah.example",
+            ],
+        ),
+        ("noen@localhost", ["noen@localhost"]),
+        ("noen@utsendelse.local", ["noen@utsendelse.local"]),
+        ("o'hara+liste@example.no", ["o'hara+liste@example.no"]),
+        ("Bjørn@example.no", ["Bjørn@example.no", "bjørn@example.no"]),
+    ],
+)
+def test_how_an_address_may_have_been_registered(address, spelt):
+    assert spellings(address) == spelt
+    assert {address_key(normalise_address(one)) for one in spelt} == {address_key(address)}
+
+
+def test_who_shares_a_mailbox_gets_one_mail_but_a_ticket_each():
+    one = Recipient("company:9", "Søster Én", "Konsern@example.no")
+    two = Recipient("company:10", "Søster To", "konsern@example.no")
+    assert recipient_key("email", one) == recipient_key("email", two) == "konsern@example.no"
+    assert recipient_key("ticket", one) == "company:9"
+    assert recipient_key("ticket", two) == "company:10"
+
+
+def test_a_ticket_is_for_the_member_also_when_its_user_is_known():
+    known = Recipient("company:9", "Fjordvik", "post@example.no", user=412)
+    assert recipient_key("ticket", known) == "company:9"
