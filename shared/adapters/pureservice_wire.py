@@ -296,6 +296,8 @@ class Made(Thing):
     """What was made: of all that a row has, only this is sure to be in the answer."""
 
     request_number: int | None = None
+    email_address: str = ""  #: of a ticket: where Pureservice writes to its end user
+    customer_reference: str = ""
     attachments: tuple[AttachmentRow, ...] = ()  #: when they were asked for, and came
 
     @classmethod
@@ -413,7 +415,10 @@ class Wire:
         body = row if flat else {plural: [row], **({"linked": linked} if linked else {})}
         params = {"include": include} if include else None
         async with self._writing("POST", path, body, params=params) as response:
-            return Made.of(await _whole(response), plural)
+            try:
+                return Made.of(await _whole(response), plural)
+            except PermanentError as error:  # too large to be read, but it was made
+                raise UncertainError(str(error)) from error
 
     async def write(
         self,
@@ -505,6 +510,9 @@ class Wire:
     ) -> Exception:
         status = response.status_code
         what = f"{call}: {status}{await _message(response)}"
+        if status == 403 and response.request.method != "GET":
+            # not in this zone, perhaps: the others have done nothing wrong
+            return TransientError(f"{what}: check the rights and zones of PURESERVICE_KEY")
         if status in {401, 403}:
             return StoppedError(f"{what}: check PURESERVICE_KEY, its expiry, rights and zones")
         if response.is_redirect:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shared.domain.message import Classification
 from shared.domain.recipient import Member
@@ -54,7 +55,7 @@ class Original:
 
     description: str
     classification: Classification | None
-    fields: tuple[tuple[str, str | int | float | bool], ...]
+    fields: tuple[tuple[str, Any], ...]
     end_user_name: str
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class TicketTemplate:
     description: str
     status: int
     classification: Classification
-    fields: tuple[tuple[str, str | int | float | bool], ...] = ()
+    fields: tuple[tuple[str, Any], ...] = ()  #: whatever JSON they hold
     pictures: tuple[File, ...] = ()
 
 
@@ -101,7 +102,12 @@ def without_traces(html: str, tag_template: str, end_user: str) -> str:
     """
     before, _, after = tag_template.partition("{{RequestNumber}}")
     tag = rf"{_words(before, '*+')}{_GAP}*+\d+{_GAP}*+{_words(after, '*+')}"
-    html = re.sub(tag, "", html, flags=re.IGNORECASE)
+    html = re.sub(
+        rf"<[^>]*>| ?{tag}",  # what stands inside a tag of HTML is a colour or a link, not ours
+        lambda found: found[0] if found[0].startswith("<") else "",
+        html,
+        flags=re.IGNORECASE,
+    )
     if not end_user.split():
         return html
     full, first = (_words(name, "++") for name in (end_user, end_user.split()[0]))
@@ -109,6 +115,12 @@ def without_traces(html: str, tag_template: str, end_user: str) -> str:
     whom = rf"(?:{full}{mark}|(?:{full}|{first})(?:{mark}|{_GAP}*+){end})"
     greeting = rf"(?:(?<=>)|\A){_GAP}*+{_GREETING},?{_GAP}++{whom}"
     return re.sub(greeting, "", html, flags=re.IGNORECASE)
+
+
+def greets(text: str, end_user: str) -> bool:
+    """Whether the plain text greets that user by first name. In small letters it is a word."""
+    first = re.escape(next(iter(end_user.split()), ""))
+    return bool(first and re.search(rf"(?i:\b{_GREETING}),? {first}\b", text))
 
 
 def _words(text: str, gaps: str) -> str:

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
 from shared.errors import PermanentError, UncertainError, UtsendelseError
-from shared.flow.enqueue import Lane, enqueue
+from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.frozen import Messages
 from shared.flow.report import report
 from shared.flow.verify import verify
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 #: So many interrupted deliveries are resolved in a minute; looking one up takes two calls or three.
 _SWEPT, _LOOK_UPS = 1_000, 20
+#: A round begins nothing slow after that; the host ends it after five minutes, and with it what
+#: else it is doing.
+LONGEST_ROUND = timedelta(minutes=2)
 
 
 async def account(
@@ -34,27 +38,33 @@ async def account(
 ) -> None:
     """One round over the campaigns under way; nothing for those that are over.
 
-    What fails for one campaign does not stop the others; all of it is tried again next time.
+    What fails for one campaign does not stop the others; all of it is tried again next time. The
+    next portion comes first, because it takes no time. What may take time, because somebody slow
+    is asked, begins only so long as the round is young, and with another campaign each minute.
     """
-    active = await ledger.campaigns.active()
+    until = clock() + LONGEST_ROUND
+    active = _another_first_each_minute(await ledger.campaigns.active(), clock())
     sending = [campaign for campaign in active if campaign.phase is Phase.SENDING]
     bugs: list[Exception] = []
-    for campaign in sending:
-        lane = lanes[campaign.channel]
-        with _apart(f"campaign_id={campaign.id}", bugs):
-            await sweep(campaign, lane, ledger=ledger, settings=settings, clock=clock)
-        if lane.asked:
-            with _apart(f"campaign_id={campaign.id}", bugs):
-                await verify(campaign, lane.asked, ledger=ledger, settings=settings, clock=clock)
+    shared = sharers(lanes, sending)
     for channel, lane in lanes.items():
         with _apart(f"channel={channel}", bugs):
             of_channel = [campaign for campaign in sending if campaign.channel == channel]
-            await enqueue(lane, of_channel, ledger=ledger, now=clock())
+            await enqueue(lane, of_channel, ledger=ledger, now=clock(), sharers=shared)
+    for campaign in sending:
+        lane = lanes[campaign.channel]
+        with _apart(f"campaign_id={campaign.id}", bugs):
+            if lane.asked and (await ledger.channels.get(lane.channel.name)).gate_closed(clock()):
+                continue  # whoever wants us to wait is not asked either
+            await sweep(campaign, lane, ledger=ledger, settings=settings, clock=clock, until=until)
+        if lane.asked and clock() < until:
+            with _apart(f"campaign_id={campaign.id}", bugs):
+                await verify(campaign, lane.asked, ledger=ledger, settings=settings, clock=clock)
     for campaign in active:
         with _apart(f"campaign_id={campaign.id}", bugs):
             if campaign.phase is Phase.SENDING:
                 campaign = await complete(campaign, ledger=ledger, clock=clock)
-            if campaign.phase is Phase.REPORTING:
+            if campaign.phase is Phase.REPORTING and clock() < until:
                 await report(
                     campaign,
                     channel=lanes[campaign.channel].channel,
@@ -65,6 +75,12 @@ async def account(
                 )
     if bugs:
         raise ExceptionGroup("account", bugs)
+
+
+def _another_first_each_minute(campaigns: list[Campaign], now: datetime) -> list[Campaign]:
+    """So that none waits for ever behind those that take up each round."""
+    first = int(now.timestamp() // 60) % len(campaigns) if campaigns else 0
+    return [*campaigns[first:], *campaigns[:first]]
 
 
 @contextmanager
@@ -80,7 +96,13 @@ def _apart(what: str, bugs: list[Exception]) -> Iterator[None]:
 
 
 async def sweep(
-    campaign: Campaign, lane: Lane, *, ledger: Ledger, settings: Settings, clock: Clock
+    campaign: Campaign,
+    lane: Lane,
+    *,
+    ledger: Ledger,
+    settings: Settings,
+    clock: Clock,
+    until: datetime,
 ) -> None:
     """Resolve claims that ended without an outcome, by what the channel can promise.
 
@@ -89,30 +111,43 @@ async def sweep(
     """
     most = _LOOK_UPS if lane.asked else _SWEPT
     for lost in await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, most):
+        if lane.asked and clock() >= until:
+            return
+        # before it is taken over: an answer that does not come now costs no attempt, and one that
+        # another host was quicker to act upon is of no use to us
+        found = await _found(lost, lane.asked) if lane.asked else None
         ours = await ledger.deliveries.take_over(lost, clock(), settings.lease, settings.grace)
         if ours is None:
             continue
         log.warning("account.interrupted delivery_id=%s", ours.id)
         if lane.channel.promise is Promise.DEDUPLICATES:
             await ledger.deliveries.put_back(ours, clock())
-        elif lane.asked:
-            await _look_up(ours, lane.asked, ledger.deliveries, settings, clock)
-        else:
-            outcome = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
+        elif found is None or isinstance(found, Outcome):
+            outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
             await ledger.deliveries.settle(ours, outcome, clock())
+        else:
+            await _go_on(ours, found, ledger.deliveries, settings, clock)
 
 
-async def _look_up(
-    ours: OpenDelivery, asked: Asked, deliveries: Deliveries, settings: Settings, clock: Clock
-) -> None:
-    """Ask how far it came, and go on from there. Each time it is interrupted counts."""
+async def _found(lost: OpenDelivery, asked: Asked) -> Receipt | str | Outcome:
+    """How far it came; *uncertain* when not even asking can tell."""
     try:
-        found = await asked.find(ours)
+        found = await asked.find(lost)
     except (UncertainError, PermanentError) as error:
-        outcome = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, ours.note, str(error))
-        await deliveries.settle(ours, outcome, clock())
-        return
-    log.info("account.found delivery_id=%s as_far_as=%s", ours.id, found or "nothing")
+        return Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, lost.note, str(error))
+    far = found.reference if isinstance(found, Receipt) else found or "nothing"
+    log.info("account.found delivery_id=%s as_far_as=%s", lost.id, far)
+    return found
+
+
+async def _go_on(
+    ours: OpenDelivery,
+    found: Receipt | str,
+    deliveries: Deliveries,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """Go on from where it was. Each time it is interrupted counts."""
     if isinstance(found, Receipt):
         outcome = Outcome(Status.SENT, reference=found.reference, detail=found.detail)
         if found.final:

@@ -20,7 +20,7 @@ from shared.errors import (
     UtsendelseError,
 )
 from shared.flow.block import block, status_tells, tell_why, unblock
-from shared.flow.enqueue import Lane, enqueue
+from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
 from shared.flow.mark import mark
@@ -73,9 +73,10 @@ async def discover(
         except Exception as bug:
             log.exception("discover.failed ticket_id=%s", id_)
             bugs.append(bug)
+    shared = sharers(lanes, [*active.values(), *started])
     for channel, lane in lanes.items():
         of_channel = [campaign for campaign in started if campaign.channel == channel]
-        await enqueue(lane, of_channel, ledger=ledger, now=clock())
+        await enqueue(lane, of_channel, ledger=ledger, now=clock(), sharers=shared)
     if bugs:
         raise ExceptionGroup("discover", bugs)
 

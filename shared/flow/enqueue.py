@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
+from math import ceil
+from types import MappingProxyType
 from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,10 +83,27 @@ class Lane:
         await self.queue.put(item.model_dump_json(), delay)
 
 
+NOBODY_ELSE: Mapping[str, int] = MappingProxyType({})
+
+
+def sharers(lanes: Mapping[str, Lane], campaigns: Iterable[Campaign]) -> Counter[str]:
+    """How many of the lanes that these campaigns take keep each pace."""
+    taken = {campaign.channel for campaign in campaigns}
+    return Counter(pace.channel for channel in taken for pace in lanes[channel].paces)
+
+
 async def enqueue(
-    lane: Lane, campaigns: Sequence[Campaign], *, ledger: Ledger, now: datetime
+    lane: Lane,
+    campaigns: Sequence[Campaign],
+    *,
+    ledger: Ledger,
+    now: datetime,
+    sharers: Mapping[str, int] = NOBODY_ELSE,
 ) -> int:
     """Release what is due and there is room for; how many that was.
+
+    `sharers` says how many lanes with something to send keep each pace: none of them takes more
+    than its part of the room, or the first would take all of it for as long as it has anything.
 
     Slots are taken first, then the rows are noted as released, a hundred at a time, and their items
     put. Stopping between any two of these wastes slots, never doubles them; what was noted and got
@@ -97,7 +117,7 @@ async def enqueue(
     unlimited = any(pace.per_minute == 0 for pace in lane.paces)
     waiting = await lane.queue.length() if unlimited else 0
     rooms = [
-        room(state, now, pace.per_minute, waiting)
+        ceil(room(state, now, pace.per_minute, waiting) / sharers.get(pace.channel, 1))
         for state, pace in zip(states, lane.paces, strict=True)
     ]
     capacity = min(rooms)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from html import escape
 from pathlib import PurePosixPath
 
 from shared.domain.campaign import Campaign
@@ -16,6 +17,7 @@ from shared.domain.message import (
     Sender,
     TicketTemplate,
     clean_subject,
+    greets,
     without_traces,
 )
 from shared.errors import BlockedError, PermanentError, TransientError
@@ -86,7 +88,10 @@ async def freeze(
     if campaign.channel == "ticket":
         template = _template(ticket, original, kept[len(wanted) :], names, settings)
         message = replace(message, ticket=template)
-    for text in (message.html, message.ticket.description if message.ticket else ""):
+    said = [escape(message.subject), message.html]
+    if message.ticket:
+        said += [escape(message.ticket.subject), message.ticket.description]
+    for text in said:
         _names_nobody(text, original.end_user_name, ticket.end_user)
     await store_message(campaign.id, message, files)
     log.info("freeze.done campaign_id=%s files=%s", campaign.id, len(message.files))
@@ -160,10 +165,12 @@ def _names_nobody(html: str, name: str, address: str) -> None:
 
     A name of one word, say «Alle», may well stand there on other grounds.
     """
-    text = one_line(plain_text(html)).casefold()
+    text = one_line(plain_text(html))
     for trace in (name if " " in name.strip() else "", address):
-        if trace and one_line(trace).casefold() in text:
+        if trace and one_line(trace).casefold() in text.casefold():
             raise BlockedError("names_campaign_user", name=trace)
+    if greets(text, name):
+        raise BlockedError("names_campaign_user", name=name)
 
 
 async def _keep_files(
@@ -194,7 +201,8 @@ async def _keep_files(
                 len(data),
                 blob,
                 original=attachment.id,
-                content_id=attachment.content_id,
+                # many an ordinary file has one too, and must not be hidden as a picture
+                content_id=attachment.content_id if attachment.embedded else "",
             )
         )
         if sum(file.size for file in kept) > limit:  # not every size is known beforehand

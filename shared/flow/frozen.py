@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.message import Message
 from shared.ports import Files
@@ -24,7 +24,7 @@ class Messages:
         self._kept: dict[str, asyncio.Task[Message]] = {}
 
     async def of(self, campaign_id: str) -> Message:
-        """The campaign's message. Raises LookupError when it is no longer in store."""
+        """The campaign's message. Raises LookupError when it cannot be had any more."""
         if campaign_id not in self._kept:
             while len(self._kept) >= _KEPT:
                 self._kept.pop(next(iter(self._kept)))
@@ -39,7 +39,10 @@ class Messages:
         stored = await self._files.get(_blob(campaign_id))
         if stored is None:
             raise LookupError(f"campaign {campaign_id}: its message is gone from storage")
-        return _MESSAGE.validate_json(stored)
+        try:
+            return _MESSAGE.validate_json(stored)
+        except ValidationError:  # which would tell what is in it
+            raise LookupError(f"campaign {campaign_id}: its message cannot be read") from None
 
 
 def _blob(campaign_id: str) -> str:

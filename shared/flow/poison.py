@@ -37,4 +37,5 @@ async def poison(item: str | bytes, *, ledger: Ledger, clock: Clock) -> None:
         await ledger.deliveries.poisoned(opened)
         return
     log.error("poison.gave_up delivery_id=%s", opened.id)
-    await ledger.deliveries.settle(opened, Outcome(Status.FAILED, Reason.TECHNICAL), clock())
+    outcome = Outcome(Status.FAILED, Reason.TECHNICAL, opened.note)
+    await ledger.deliveries.settle(opened, outcome, clock())

@@ -29,9 +29,36 @@ async def review(
 ) -> None:
     """How it stands with every recipient's ticket, as a note and a list; then solved as before.
 
-    It counts as told when the status is back. Until then the same note and list are looked for
-    first, so that none of them comes twice.
+    The same note and list are looked for first, so that none of them comes twice. When both are
+    there only the status is missing; but if somebody has changed the ticket since, it had come
+    through, and this is another request.
     """
+    if "answered" in campaign.steps and ticket.modified.isoformat() != campaign.ticket_seen:
+        campaign = _told(campaign)
+    if "answered" not in campaign.steps:
+        await _tell(campaign, ticket, names, helpdesk, ledger, settings)
+        seen = (await helpdesk.ticket(ticket.id)).modified
+        campaign = campaign.did("answered", ticket_seen=seen.isoformat())
+        campaign = await ledger.campaigns.save(campaign)
+    with suppress(PermanentError):  # then it is for the case worker to solve
+        await helpdesk.change_ticket(ticket.id, status_id=campaign.solved_status, silent=True)
+        await ledger.campaigns.save(_told(campaign))
+        log.info("review.done campaign_id=%s", campaign.id)
+
+
+def _told(campaign: Campaign) -> Campaign:
+    steps = campaign.steps - {"answered"}
+    return replace(campaign, reviews=campaign.reviews + 1, steps=steps)
+
+
+async def _tell(
+    campaign: Campaign,
+    ticket: Ticket,
+    names: Names,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    settings: Settings,
+) -> None:
     edition = f"{campaign.id}-{campaign.reviews + 1}"
     has_list = True
     by_status: Counter[str] = Counter()
@@ -58,7 +85,3 @@ async def review(
         has_list=has_list,
     )
     await post_once(helpdesk, ticket.id, f"{campaign.run}/svar-{campaign.reviews + 1}", html)
-    with suppress(PermanentError):  # then it is for the case worker to solve
-        await helpdesk.change_ticket(ticket.id, status_id=campaign.solved_status, silent=True)
-        await ledger.campaigns.save(replace(campaign, reviews=campaign.reviews + 1))
-        log.info("review.done campaign_id=%s tickets=%s", campaign.id, by_status.total())

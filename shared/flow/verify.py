@@ -1,13 +1,14 @@
 """Verify: has what a provider took on really gone out? Asked for many deliveries at a time."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from shared.domain.campaign import Campaign
-from shared.domain.delivery import OpenDelivery, Outcome, Status
+from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.errors import PermanentError
 from shared.ledger import Ledger
 from shared.ports import Asked, Clock
 from shared.settings import Settings
@@ -26,27 +27,40 @@ async def verify(
     """Settle what has been answered; what has not is asked about later, less often as time goes.
 
     A portion that is not full waits for more to come, but no longer than the first check waits.
-    What has no answer after TICKET_WAIT_MINUTES is *uncertain*, with the reason.
+    What has no answer after TICKET_WAIT_MINUTES is *uncertain*, with the reason; without one it
+    has gone out, and only what we wanted to write about it is still missing.
     """
     due = await ledger.deliveries.unanswered(campaign.id, clock())
     for portion in _portions(due):
         waited = min(one.not_before for one in portion) + settings.first_check
         if len(portion) < AT_ONCE and clock() < waited:
             continue
-        known = await asked.check(portion)
+        known, unknown = await _answers(asked, portion)
         later = []
         for one in portion:
-            outcome = known.get(one.id, Outcome(Status.SUBMITTED))
+            outcome = known.get(one.id, unknown)
             if outcome.status is Status.SUBMITTED:
                 age = clock() - one.submitted_at
                 if age < settings.longest_wait:
                     later.append((one, _next_look(one, settings, clock())))
                     continue
-                outcome = replace(outcome, status=Status.UNCERTAIN)
+                given_up = Status.UNCERTAIN if outcome.reason else Status.SENT
+                outcome = replace(outcome, status=given_up)
             outcome = replace(outcome, reference=outcome.reference or one.note)
             await ledger.deliveries.settle(one, outcome, clock())
             log.info("verify.%s campaign_id=%s delivery_id=%s", outcome.status, campaign.id, one.id)
         await ledger.deliveries.ask_later(later)
+
+
+async def _answers(
+    asked: Asked, portion: Sequence[OpenDelivery]
+) -> tuple[Mapping[str, Outcome], Outcome]:
+    """What is known of these, and what holds for the rest. A refusal to say is no answer either."""
+    unknown = Outcome(Status.SUBMITTED, Reason.NO_ANSWER)
+    try:
+        return await asked.check(portion), unknown
+    except PermanentError as error:
+        return {}, replace(unknown, detail=str(error))
 
 
 def _next_look(one: OpenDelivery, settings: Settings, now: datetime) -> datetime:

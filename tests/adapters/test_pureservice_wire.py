@@ -313,6 +313,14 @@ async def test_what_does_not_exist_is_not_asked_for_twice(connect, time) -> None
 # -- the key
 
 
+async def test_what_is_forbidden_to_write_stops_nobody_else(connect, tenant) -> None:
+    tenant.switch(refused_status=403)
+    with pytest.raises(TransientError, match="zones") as caught:
+        await connect(PURESERVICE_KEY="wrong").add_note(7, "<p>Hei</p>")
+    assert not isinstance(caught.value, StoppedError)
+    assert len(tenant.asked) == 1
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_key_stops_everything_and_says_where_to_look(
     connect, tenant, status
@@ -320,7 +328,7 @@ async def test_a_refused_key_stops_everything_and_says_where_to_look(
     tenant.switch(refused_status=status)
     for attempt in (
         lambda: connect(PURESERVICE_KEY="wrong").ticket(7),
-        lambda: connect(PURESERVICE_KEY="wrong").add_note(7, "<p>Hei</p>"),
+        lambda: connect(PURESERVICE_KEY="wrong").names(),
     ):
         tenant.asked.clear()
         with pytest.raises(StoppedError, match="PURESERVICE_KEY") as caught:
@@ -455,14 +463,14 @@ async def test_over_a_real_connection(connect, answer, read_error, write_error) 
 SUBJECT = "Blåbær"
 
 
-async def create(it: Pureservice, **linked: Any) -> Made:
-    return await it.wire.create("/ticket/", "tickets", {"subject": SUBJECT}, **linked)
+async def create(it: Pureservice, **how: Any) -> Made:
+    return await it.wire.create("/ticket/", "tickets", {"subject": SUBJECT}, **how)
 
 
 async def test_what_is_made_is_sent_wrapped_with_what_comes_along(connect) -> None:
     script = Script(json_({"tickets": [{"id": 7}]}))
     file = {"temporaryId": "f1", "fileName": "a.pdf"}
-    await create(connect(script), include="attachments", attachments=[file])
+    await create(connect(script), include="attachments", linked={"attachments": [file]})
     await create(connect(script))
     first, second = script.asked
     assert json.loads(first.content) == {

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.html import clean_html
-from shared.domain.message import clean_subject, without_traces
+from shared.domain.message import clean_subject, greets, without_traces
 
 TAG = "[Sak ID# {{RequestNumber}}]"
 NAME = "Masseutsendelse med-svar"
@@ -60,6 +60,20 @@ def test_a_name_with_marks_is_found_as_a_mail_writes_it(name: str) -> None:
     assert without_traces(html, TAG, name) == "<p></p><p>Velkommen</p>"
 
 
+@pytest.mark.parametrize(
+    ("text", "is_greeted"),
+    [
+        ("Hei Masseutsendelse, her er svaret.", True),
+        ("Og så: kjære Masseutsendelse!", True),
+        ("Hei alle. Masseutsendelse er nyttig.", False),
+        ("Hei masseutsendelse som ord", False),
+        ("Heisann", False),
+    ],
+)
+def test_a_first_name_behind_a_greeting_gives_the_made_up_user_away(text, is_greeted) -> None:
+    assert greets(text, NAME) is is_greeted
+
+
 @pytest.mark.parametrize("name", ["Ola O'Hara", 'Ole "Olla" Li'])
 def test_a_name_is_found_however_its_marks_are_written(name: str) -> None:
     written = name.replace("'", "&#x27;").replace('"', "&quot;")
@@ -81,11 +95,12 @@ def test_nobody_to_greet_leaves_every_greeting(nobody: str) -> None:
 @pytest.mark.parametrize(
     ("html", "left"),
     [
-        ("<p>La [Sak ID# 20417] stå i emnet</p>", "<p>La  stå i emnet</p>"),
+        ("<p>La [Sak ID# 20417] stå i emnet</p>", "<p>La stå i emnet</p>"),
         ("<p>[SAK id#  20417 ]\n[Sak ID# 1]</p>", "<p>\n</p>"),
         ("<b>[Sak ID# 20417]</b>", "<b></b>"),
         ("<p>[Sak&nbsp;ID#20417]</p>", "<p></p>"),
         ("<p>[Sak\nID# 20417]</p>", "<p></p>"),
+        ('<a href="/x/[Sak ID# 7]">her</a>', '<a href="/x/[Sak ID# 7]">her</a>'),
     ],
 )
 def test_the_tag_goes_wherever_it_stands(html: str, left: str) -> None:
@@ -94,5 +109,5 @@ def test_the_tag_goes_wherever_it_stands(html: str, left: str) -> None:
 
 def test_another_helpdesks_tag_is_found_by_its_template() -> None:
     template = "(ref: {{RequestNumber}}*)"
-    assert without_traces("<p>Sak (ref: 20417*)</p>", template, "") == "<p>Sak </p>"
+    assert without_traces("<p>Sak (ref: 20417*)</p>", template, "") == "<p>Sak</p>"
     assert clean_subject("SV: (REF: 20417*)  Høring", template) == "SV: Høring"

@@ -32,7 +32,7 @@ from dev.pureservice.seed import (
 from shared.adapters.pureservice import Pureservice
 from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
-from shared.domain.campaign import Campaign
+from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.domain.message import Message
 from shared.flow.account import account
@@ -156,13 +156,24 @@ class House:
             add_member(self.world, members, "user", user)
         return members
 
+    def campaign_user(self, channel: str) -> int:
+        """The made-up user who stands for this channel."""
+        email, ticket = self.settings.EMAIL_CAMPAIGN_USER, self.settings.TICKET_CAMPAIGN_USER
+        address = self.world.find("emailaddress", email={"email": email, "ticket": ticket}[channel])
+        assert address
+        return int(address["userId"])
+
     def open_ticket(
-        self, *lists: dict[str, Any], message: str = "", status: str = "", **options: Any
+        self,
+        *lists: dict[str, Any],
+        message: str = "",
+        status: str = "",
+        channel: str = "email",
+        **options: Any,
     ) -> int:
         """A ticket to the made-up user as a case worker makes it; its request number."""
-        address = self.world.find("emailaddress", email=self.settings.EMAIL_CAMPAIGN_USER)
-        assert address
-        options = {"user_id": address["userId"], "subject": "Høring om ny veileder", **options}
+        user_id = self.campaign_user(channel)
+        options = {"user_id": user_id, "subject": "Høring om ny veileder", **options}
         ticket = add_ticket(self.world, **options)
         after_create(self.world, "ticket", ticket, by=AGENT)
         number = int(ticket["requestNumber"])
@@ -180,6 +191,22 @@ class House:
     def mails(self, number: int) -> list[dict[str, Any]]:
         """What Pureservice itself has sent, or tried to."""
         return list(self.world.where("email", "ticketId", self.ticket(number)["id"]))
+
+    def copies(self, number: int) -> list[dict[str, Any]]:
+        """The tickets that recipients have got from this one, by their keys."""
+        beginning = f"{number}-"
+        keys = {t["id"]: t.get("customerReference") or "" for t in self.world.all("ticket")}
+        ours = sorted((key, id_) for id_, key in keys.items() if key.startswith(beginning))
+        return [self.world.get("ticket", id_) or {} for _, id_ in ours]
+
+    def on(self, ticket: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+        """What there is of this kind on the ticket."""
+        return list(self.world.where(kind, "ticketId", ticket["id"]))
+
+    def messages_on(self, ticket: dict[str, Any]) -> list[dict[str, Any]]:
+        """The ordinary messages that have been written from it."""
+        written = self.on(ticket, "communication")
+        return [row for row in written if (row["type"], row["direction"]) == (2, 2)]
 
     def trouble(self, kind: Any, **fault: Any) -> None:
         self.simulator.traffic.faults.append(Fault(kind=kind, **fault))
@@ -246,6 +273,15 @@ class House:
     async def run(self, minutes: int = 10) -> None:
         for _ in range(minutes):
             await self.minute()
+
+    async def until_done(self, number: int, minutes: int = 90) -> Campaign:
+        """The campaign when it is over, which it must be within so many minutes."""
+        for _ in range(minutes):
+            await self.minute()
+            over = [one for one in await self.campaigns(number) if one.phase is Phase.DONE]
+            if over:
+                return over[-1]
+        raise AssertionError([one.phase for one in await self.campaigns(number)])
 
     # --- what the ledger says ---
 

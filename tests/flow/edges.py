@@ -110,27 +110,38 @@ async def under_way(
     number: int = 20417,
     phase: Phase = Phase.SENDING,
     left_out: tuple[LeftOut, ...] = (),
+    channel: str = "email",
+    unknown: int = 0,
     **changes: Any,
 ) -> Campaign:
-    """A campaign as `start` leaves it, with no ticket behind it; nothing is released."""
+    """A campaign as `start` leaves it, with no ticket behind it; nothing is released.
+
+    So many of its recipients are companies with no user in the helpdesk that we know of.
+    """
     campaign = Campaign(
         id=f"{number}-1",
         ticket_id=number,
         request_number=number,
-        channel="email",
+        channel=channel,
         found_at=house.clock(),
         nonce="ab12cd34",
         phase=phase,
         starts_at=house.clock(),
         planned=recipients,
+        unknown=unknown,
         left_out=len(left_out),
     )
+
+    def recipient(n: int) -> Recipient:
+        kind, user = ("company", 0) if n < unknown else ("user", n + 1)
+        return Recipient(f"{kind}:{n}", f"Åse Nr. {n}", f"{n}@example.no", user)
+
     deliveries = [
         Delivery(
             id=delivery_id(campaign.id, f"{n}@example.no"),
             campaign=campaign.id,
-            recipient=Recipient(f"user:{n}", f"Åse Nr. {n}", f"{n}@example.no"),
-            channel="email",
+            recipient=recipient(n),
+            channel=channel,
         )
         for n in range(recipients)
     ]

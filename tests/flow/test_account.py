@@ -59,7 +59,8 @@ async def test_a_lost_claim_is_repeated_where_the_provider_knows_a_repetition(ho
     await house.account()
     assert not house.queue.items
     house.clock.tick(seconds=1)
-    await house.account()
+    await house.account()  # put back,
+    await house.account()  # and released in the next round
     assert len(house.queue.items) == 1
     await house.deliver_all()
     delivery = await the_only(house, lost)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.campaign import Phase
-from shared.domain.delivery import Status
+from shared.domain.delivery import Outcome, Status
 from shared.domain.pace import PORTION
 from shared.errors import ClashError, DoubtfulError
 from shared.flow.enqueue import enqueue
@@ -21,12 +21,17 @@ def house(make_house):
 
 async def release(host) -> int:
     """What `account` does every minute."""
-    campaigns = await host.ledger.campaigns.active()
-    return await enqueue(host.lane, campaigns, ledger=host.ledger, now=host.clock())
+    return await release_of(host, host.lane)
 
 
-def delays(house) -> list[float]:
-    return [delay.total_seconds() for _, delay in house.queue.items]
+async def release_of(host, lane) -> int:
+    active = await host.ledger.campaigns.active()
+    campaigns = [campaign for campaign in active if campaign.channel == lane.channel.name]
+    return await enqueue(lane, campaigns, ledger=host.ledger, now=host.clock())
+
+
+def delays(house, queue=None) -> list[float]:
+    return [delay.total_seconds() for _, delay in (queue or house.queue).items]
 
 
 def queued(house) -> Counter:
@@ -271,3 +276,206 @@ async def test_a_note_that_failed_does_not_keep_the_items_back(house, when):
     assert len(house.queue.items) == 3
     house.clock.tick(minutes=1)
     assert await release(house) == 0  # noted one by one
+
+
+# --- what a delivery costs, and more than one pace ---
+
+
+@pytest.fixture
+def make_tickets(make_house):
+    """A house where tickets keep pace, with so many calls a minute."""
+
+    def make(calls="60", via="pureservice", **changes):
+        return make_house(
+            PURESERVICE_RATE=calls,
+            TICKET_MESSAGE_VIA=via,
+            TICKET_REPLY_TO="servicedesk@example.org",
+            **changes,
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("companies", "a_minute", "apart"), [(0, 30, 2), (500, 12, 5)], ids=["users", "companies"]
+)
+async def test_sixty_calls_a_minute_are_thirty_users_or_twelve_companies(
+    make_tickets, companies, a_minute, apart
+):
+    house = make_tickets()
+    await under_way(house, 500, channel="ticket", unknown=companies)
+    assert await release_of(house, house.ticket_lane) == 2 * a_minute
+    assert delays(house, house.ticket_queue) == [apart * n for n in range(2 * a_minute)]
+    assert await release_of(house, house.ticket_lane) == 0
+    for _ in range(5):
+        house.clock.tick(minutes=1)
+        assert await release_of(house, house.ticket_lane) == a_minute
+
+
+async def test_users_and_companies_together_take_the_slots_that_they_cost(make_tickets):
+    house = make_tickets()
+    campaign = await under_way(house, 200, channel="ticket", unknown=60)
+    await release_of(house, house.ticket_lane)
+    costs = {one.id: 2 if one.recipient.user else 5 for one in await house.deliveries(campaign)}
+    spent = 0
+    for item, delay in house.ticket_queue.items:
+        assert delay == timedelta(seconds=spent)
+        spent += costs[json.loads(item)["delivery"]]
+    assert 120 <= spent < 125  # the last hangs over
+    state = await house.ledger.channels.get("ticket")
+    assert state.next_slot == house.clock() + timedelta(seconds=spent)
+
+
+@pytest.mark.parametrize("calls", ["1", "2"])
+async def test_who_costs_more_than_there_is_room_for_goes_all_the_same_and_the_next_waits(
+    make_tickets, calls
+):
+    house = make_tickets(calls)
+    campaign = await under_way(house, 4, channel="ticket", unknown=4)
+    began, slots = house.clock(), []
+    for _ in range(20):
+        await release_of(house, house.ticket_lane)
+        slots += [house.clock() - began + delay for _, delay in house.ticket_queue.items]
+        for item in house.ticket_queue.take():
+            opened = await house.ledger.deliveries.get_open(
+                campaign.id, json.loads(item)["delivery"]
+            )
+            await house.ledger.deliveries.settle(opened, Outcome(Status.SENT), house.clock())
+        house.clock.tick(minutes=1)
+    assert slots == [n * 5 * timedelta(minutes=1) / int(calls) for n in range(4)]
+
+
+async def test_a_small_campaign_of_tickets_does_not_wait_for_a_large_one(make_tickets):
+    house = make_tickets()
+    large = await under_way(house, 500, number=20417, channel="ticket", unknown=500)
+    small = await under_way(house, 3, number=20418, channel="ticket")
+    await release_of(house, house.ticket_lane)
+    campaigns = Counter(json.loads(item)["campaign"] for item, _ in house.ticket_queue.items)
+    assert campaigns[small.id] == 3
+    assert campaigns[large.id] == 23  # 3 × 2 calls, and 114 of 5 each
+
+
+@pytest.mark.parametrize(
+    ("calls", "mails", "released", "apart"),
+    [("60", "10", 20, 6), ("60", "300", 60, 2), ("0", "30", 60, 2), ("60", "0", 60, 2)],
+    ids=["mail is slower", "calls are slower", "calls unlimited", "mail unlimited"],
+)
+async def test_a_ticket_we_mail_from_takes_slots_of_both_and_the_slower_pace_counts(
+    make_tickets, calls, mails, released, apart
+):
+    house = make_tickets(calls, via="email", EMAIL_RATE=mails)
+    await under_way(house, 500, channel="ticket")
+    assert await release_of(house, house.ticket_lane) == released
+    assert delays(house, house.ticket_queue) == [apart * n for n in range(released)]
+    ticket, email = [await house.ledger.channels.get(name) for name in ("ticket", "email")]
+    minute = timedelta(minutes=1)
+    if calls != "0":
+        assert ticket.next_slot == house.clock() + released * 2 * minute / int(calls)
+    if mails != "0":
+        assert email.next_slot == house.clock() + released * minute / int(mails)
+
+
+async def test_mails_from_tickets_and_other_mails_never_have_the_same_slot(make_tickets):
+    house = make_tickets(via="email", EMAIL_RATE="30")
+    await under_way(house, 10, number=20417, channel="ticket")
+    await under_way(house, 10, number=20418)
+    assert await release_of(house, house.ticket_lane) == 10
+    assert await release_of(house, house.lane) == 10
+    assert delays(house, house.ticket_queue) == [2 * n for n in range(10)]
+    assert delays(house) == [20 + 2 * n for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("closed", "via", "tickets", "mails"),
+    [
+        ("email", "email", 0, 0),
+        ("email", "pureservice", 3, 0),
+        ("ticket", "email", 0, 3),
+        ("ticket", "pureservice", 0, 3),
+    ],
+)
+async def test_each_lane_waits_for_its_own_gates(make_tickets, closed, via, tickets, mails):
+    house = make_tickets(via=via)
+    await under_way(house, 3, number=20417, channel="ticket")
+    await under_way(house, 3, number=20418)
+    until = house.clock() + timedelta(minutes=5)
+    await house.watch.close_gate(closed, until, "wait", house.clock())
+    assert await release_of(house, house.ticket_lane) == tickets
+    assert await release_of(house, house.lane) == mails
+    house.clock.tick(minutes=5)
+    assert await release_of(house, house.ticket_lane) == 3 - tickets
+    assert await release_of(house, house.lane) == 3 - mails
+
+
+async def test_a_helpdesk_that_throttles_closes_the_gate_for_tickets_alone(make_tickets):
+    house = make_tickets(via="email", EMAIL_RATE="0")
+    number = house.seed(recipients=4, scenario="ticket", tricky=False)
+    await house.discover()
+    house.trouble("status", status=429, retry_after=120, method="POST", path="/ticket")
+    await house.deliver_all()
+    assert not house.channel.sent
+    now = house.clock()
+    assert (await house.ledger.channels.get("ticket")).gate_until == now + timedelta(minutes=2)
+    assert not (await house.ledger.channels.get("email")).gate_closed(now)
+    campaign = await house.campaign(number)
+    assert {one.attempts for one in await house.deliveries(campaign)} == {0}
+    campaign = await house.until_done(number)
+    assert await house.statuses(campaign) == {Status.SENT: 4}
+    assert {one.attempts for one in await house.deliveries(campaign)} == {1}
+
+
+async def test_a_release_with_two_paces_that_breaks_off_anywhere_doubles_and_loses_nobody(
+    make_tickets,
+):
+    async def scene():
+        house = make_tickets(via="email", EMAIL_RATE="30")
+        return house, await under_way(house, 10, channel="ticket")
+
+    house, _ = await scene()
+    host = another(house, moments := Moments())
+    await release_of(host, host.ticket_lane)
+    assert moments.passed.count("before channels.write") == 2
+    for at, moment in enumerate(moments.passed):
+        house, campaign = await scene()
+        host = another(house, Moments(at, stop))
+        with pytest.raises(Stop):
+            await release_of(host, host.ticket_lane)
+        for _ in range(14):
+            house.clock.tick(minutes=1)
+            await release_of(house, house.ticket_lane)
+        items = Counter(json.loads(item)["delivery"] for item, _ in house.ticket_queue.items)
+        assert set(items) == {one.id for one in await house.deliveries(campaign)}, moment
+        began = house.clock() - timedelta(minutes=14)
+        assert (await house.ledger.channels.get("email")).next_slot > began
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the first", "the second"])
+async def test_a_pace_that_another_host_was_quicker_to_take_of_releases_nothing(
+    make_tickets, which
+):
+    house = make_tickets(via="email", EMAIL_RATE="30")
+    await under_way(house, 10, channel="ticket")
+    seen = 0
+
+    async def clash(moment):
+        nonlocal seen
+        if moment == "before channels.write":
+            seen += 1
+            if seen == which + 1:
+                raise ClashError("412")
+
+    host = another(house, clash)
+    assert await release_of(host, host.ticket_lane) == 0
+    assert not house.ticket_queue.items
+    assert await release_of(house, house.ticket_lane) == 10
+
+
+async def test_a_few_tickets_that_we_mail_from_do_not_wait_for_ten_thousand_mails(make_tickets):
+    house = make_tickets(via="email", EMAIL_RATE="30")
+    await under_way(house, 500, number=20417)
+    await under_way(house, 3, number=20418, channel="ticket")
+    for _ in range(5):
+        await house.account()
+        house.clock.tick(minutes=1)
+    assert len(house.ticket_queue.items) == 3
+    assert len(house.queue.items) >= 4 * 30

@@ -2,15 +2,17 @@
 
 import csv
 import io
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shared.domain.campaign import Campaign, RecipientList
 from shared.domain.delivery import Delivery, Outcome, Reason, Status
+from shared.domain.helpdesk import TicketState
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
-from shared.flow.recipients_csv import recipients_csv
-from shared.flow.wording import LEFT_OUT, REASON, STATUS
+from shared.flow.recipients_csv import recipients_csv, review_csv
+from shared.flow.wording import LEFT_OUT, REASON, STATUS, left_out_words, reasons
 from tests.flow.edges import under_way
 
 HEADINGS = [
@@ -24,6 +26,12 @@ HEADINGS = [
     "Utelatt fra liste",
     "Svar fra e-postserveren",
     "Forsendelse",
+]
+
+
+TICKET_HEADINGS = [*HEADINGS[:8], "Sak", "Lenke", "Svar fra Pureservice", "Forsendelse"]
+REVIEW_HEADINGS = [
+    *("Mottaker", "E-postadresse", "Sak", "Status på saken", "Sist endret", "Lenke"),
 ]
 
 
@@ -58,10 +66,10 @@ async def files(house, campaign: Campaign, rows: int = 1_000) -> list[bytes]:
     ]
 
 
-def read(data: bytes) -> list[list[str]]:
+def read(data: bytes, expected: list[str] = HEADINGS) -> list[list[str]]:
     assert data.startswith(b"\xef\xbb\xbf")
     headings, *rows = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=";")
-    assert headings == HEADINGS
+    assert headings == expected
     return rows
 
 
@@ -199,3 +207,71 @@ async def test_what_excel_would_run_is_text_in_every_column(house, cell):
     first, second = read(data)
     assert [first[n] for n in (0, 1, 8)] == [f"'{cell}"] * 3
     assert [second[n] for n in (0, 1, 7)] == [f"'{cell}"] * 3
+
+
+# --- where everybody gets a ticket ---
+
+LINK = "http://127.0.0.1:7080/agent/#/ticket/20418/"
+
+
+async def test_a_ticket_is_named_and_linked_to_and_one_that_was_never_made_is_not(house):
+    campaign = await under_way(house, 0, channel="ticket", left_out=(left_out(9),))
+    for id_, outcome in (
+        ("d1", Outcome(Status.SENT, reference="5002/20418", detail="250 OK")),
+        ("d2", Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, "5002/20418/mailing")),
+        ("d3", Outcome(Status.FAILED, Reason.NO_USER, detail="nei")),
+    ):
+        one = replace(delivery(campaign, "Åse", id_), channel="ticket")
+        await settled(house, campaign, one, outcome)
+    [data] = await files(house, campaign)
+    sent, doubtful, failed, nobody = read(data, TICKET_HEADINGS)
+    assert sent[2:4] == ["sendt", ""]
+    assert sent[8:] == ["20418", LINK, "250 OK", "d1"]
+    assert doubtful[2:4] == ["usikkert", "Sendingen ble avbrutt etter at saken var opprettet"]
+    assert doubtful[8:] == ["20418", LINK, "", "d2"]
+    assert failed[3] == "Adressen hører til en annen eller deaktivert bruker i Pureservice"
+    assert failed[8:] == ["", "", "nei", "d3"]
+    assert nobody[2] == "utelatt"
+    assert nobody[8:] == ["", "", "", ""]
+
+
+async def test_who_stands_on_the_lists_twice_gets_one_ticket_and_is_told_so(house):
+    leave = left_out(1, LeftOutReason.DUPLICATE)
+    campaign = await under_way(house, 0, channel="ticket", left_out=(leave,))
+    [data] = await files(house, campaign)
+    [row] = read(data, TICKET_HEADINGS)
+    assert row[3] == "Står på listene flere ganger, og får én sak"
+
+
+@pytest.mark.parametrize("channel", ["email", "ticket"])
+def test_every_reason_has_words_of_its_own_on_each_channel(channel):
+    for words, kind in ((reasons(channel), Reason), (left_out_words(channel), LeftOutReason)):
+        assert set(words) == set(kind)
+        assert len(set(words.values())) == len(kind)
+
+
+def state(status_id: int = 4) -> TicketState:
+    changed = datetime(2026, 7, 1, 8, 30, tzinfo=UTC)
+    return TicketState(5002, 20418, "20417-1 d1", status_id, changed)
+
+
+async def test_how_it_stands_with_a_ticket_is_told_with_its_number_status_and_time(house):
+    campaign = await under_way(house, 0, channel="ticket")
+    one = delivery(campaign, "Åse Ødegård")
+    statuses = {4: "Venter - sluttbruker"}
+    rows = [(one, state()), (one, state(7)), (one, None)]
+    data = review_csv(rows, statuses, house.settings.ticket_link)
+    time = "01.07.2026 10:30:00"  # summer in Oslo
+    assert read(data, REVIEW_HEADINGS) == [
+        ["Åse Ødegård", "a@example.no", "20418", "Venter - sluttbruker", time, LINK],
+        ["Åse Ødegård", "a@example.no", "20418", "", time, LINK],
+        ["Åse Ødegård", "a@example.no", "", "", "", ""],
+    ]
+
+
+async def test_what_excel_would_run_is_text_in_the_answers_too(house):
+    campaign = await under_way(house, 0, channel="ticket")
+    one = delivery(campaign, "=1+1", address="@SUM(A1)")
+    data = review_csv([(one, state())], {4: "+47"}, house.settings.ticket_link)
+    [row] = read(data, REVIEW_HEADINGS)
+    assert [row[n] for n in (0, 1, 3)] == ["'=1+1", "'@SUM(A1)", "'+47"]

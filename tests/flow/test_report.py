@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from dev.pureservice import Fault
+from dev.pureservice.seed import FROM_CAMPAIGN
 from shared.adapters.pureservice import Pureservice
 from shared.domain.campaign import Phase
 from shared.domain.delivery import OpenDelivery, Status
 from shared.errors import PermanentError, UncertainError
 from shared.ports import Receipt
-from tests.flow.edges import Moments, another, our_files
+from tests.flow.edges import Moments, Stop, another, our_files, stop
 
 AGENTS_WORDS = "<p>Jeg ringte dem.</p>"
 
@@ -442,3 +443,165 @@ async def test_a_name_that_is_changed_while_mails_are_sent_stops_no_report(house
     house.clock.tick(minutes=30)
     await house.account()
     assert house.status(number) == "Løst"
+
+
+# --- one ticket per recipient ---
+
+
+@pytest.fixture
+def make_tickets(make_house):
+    """A house that mails from each recipient's ticket, so that we decide what becomes of it."""
+
+    def make(**changes):
+        by_mail = {"TICKET_MESSAGE_VIA": "email", "TICKET_REPLY_TO": "servicedesk@example.org"}
+        return make_house(**{**by_mail, **changes})
+
+    return make
+
+
+async def with_tickets(house, recipients: int, *, answer=fine, refused: int = 0) -> int:
+    """A campaign whose deliveries are all settled; so many tickets Pureservice would not make."""
+    number = house.seed(recipients=recipients, scenario="ticket", tricky=False)
+    await house.discover()
+    house.channel.answer = answer
+    if refused:  # once with its files copied, and once with them sent
+        for _ in range(2 * refused):
+            house.trouble("status", method="POST", path="/ticket", status=400)
+    await house.deliver_all()
+    house.clock.tick(minutes=7)  # what is in doubt has been looked up
+    return number
+
+
+@pytest.mark.parametrize(
+    ("answers", "refused", "says"),
+    [
+        ([None], 0, "1 mottaker har fått sin egen sak, og meldingen er sendt fra den."),
+        ([None] * 3, 0, "3 mottakere har fått hver sin sak, og meldingen er sendt fra alle."),
+        ([REFUSED], 0, "Mottakeren har fått sin egen sak, men meldingen er ikke sendt fra den."),
+        (
+            [DOUBT],
+            0,
+            "Mottakeren har fått sin egen sak, men meldingen er ikke bekreftet sendt fra den.",
+        ),
+        (
+            [REFUSED] * 3,
+            0,
+            "3 av 3 mottakere har fått hver sin sak, men meldingen er ikke sendt fra noen av dem.",
+        ),
+        (
+            [DOUBT, REFUSED],
+            0,
+            "2 av 2 mottakere har fått hver sin sak, men meldingen er ikke bekreftet sendt fra noen"
+            " av dem.",
+        ),
+        (
+            [None, REFUSED, DOUBT],
+            0,
+            "3 av 3 mottakere har fått hver sin sak, og meldingen er sendt fra 1 av dem.",
+        ),
+        (
+            [None] * 3,
+            1,
+            "2 av 3 mottakere har fått hver sin sak, og meldingen er sendt fra alle.",
+        ),
+        ([None] * 3, 2, "1 av 3 mottakere har fått sin egen sak, og meldingen er sendt fra den."),
+        ([None] * 3, 3, "Ingen saker er opprettet."),
+    ],
+)
+async def test_the_words_fit_the_tickets(make_tickets, answers, refused, says):
+    house = make_tickets()
+    number = await with_tickets(house, len(answers), answer=in_turn(*answers), refused=refused)
+    await house.account()
+    text = words(solution(house, number))
+    assert says in text, text
+    assert len(house.copies(number)) == len(answers) - refused
+    sent = answers.count(None) - refused
+    assert ("«Sendt» betyr at meldingen har gått ut fra mottakerens sak" in text) == (sent > 0)
+    assert ("Åpne mottakerens sak for å se" in text) == (DOUBT in answers)
+    assert "e-poster" not in text
+
+
+async def test_a_hundred_tickets_are_linked_to_and_the_rest_are_in_the_list(make_tickets):
+    house = make_tickets()
+    number = await with_tickets(house, 103)
+    await house.account()
+    links = re.findall(r'<a href="([^"]+)">(\d+)</a>', solution(house, number))
+    made = {copy["requestNumber"] for copy in house.copies(number)}
+    assert len(links) == len(set(links)) == 100
+    assert {int(shown) for _, shown in links} <= made
+    assert all(link == house.settings.ticket_link(int(shown)) for link, shown in links)
+    assert "… og 3 saker til. Alle står i regnearket, med lenke." in words(solution(house, number))
+    assert {int(row[8]) for row in rows(house, number)} == made
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+async def test_every_ticket_is_related_to_the_campaigns_once(make_tickets, mirrored):
+    house = make_tickets(TICKET_RELATION=FROM_CAMPAIGN)
+    switches = {"mirrored_relationships": mirrored}
+    house.world.switches = house.world.switches.model_copy(update=switches)
+    number = await with_tickets(house, 52)
+    await house.account()
+    assert related(house, number) == Counter(copy["id"] for copy in house.copies(number))
+    assert house.simulator.traffic.calls["POST /relationship"] == 2  # fifty at a time
+    assert (await house.campaign(number)).phase is Phase.DONE
+
+
+def related(house, number: int) -> Counter[int]:
+    """How often each ticket is related to the campaign's as one that was made from it."""
+    kind = house.world.find("relationshiptype", name=FROM_CAMPAIGN)
+    made = house.world.where("relationship", "typeId", kind["id"])
+    assert {row["fromTicketId"] for row in made} <= {house.ticket(number)["id"]}
+    return Counter(row["toTicketId"] for row in made)
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("what", ["POST", "GET"])
+async def test_a_relation_is_made_once_though_its_answer_is_lost(make_tickets, what, trouble):
+    house = make_tickets(TICKET_RELATION=FROM_CAMPAIGN)
+    number = await with_tickets(house, 3)
+    fault = {"method": what, "path": "/relationship", "times": 2}
+    house.simulator.traffic.faults.append(TROUBLE[trouble].model_copy(update=fault))
+    for _ in range(4):
+        house.clock.tick(minutes=1)
+        await house.account()
+    assert (await house.campaign(number)).phase is Phase.DONE
+    assert related(house, number) == Counter(copy["id"] for copy in house.copies(number))
+
+
+async def test_a_report_that_stops_anywhere_relates_each_ticket_once(make_tickets):
+    async def scene():
+        house = make_tickets(TICKET_RELATION=FROM_CAMPAIGN)
+        return house, await with_tickets(house, 2)
+
+    house, number = await scene()
+    await another(house, moments := Moments()).account()
+    last = moments.passed.index("before helpdesk.attach")
+    for at, moment in enumerate(moments.passed[: last + 1]):
+        if moment.startswith("after"):
+            continue
+        house, number = await scene()
+        with pytest.raises(Stop):
+            await another(house, Moments(at, stop)).account()
+        await house.run(2)
+        made = Counter(copy["id"] for copy in house.copies(number))
+        assert related(house, number) == made, moment
+        assert (await house.campaign(number)).phase is Phase.DONE, moment
+
+
+async def test_relations_that_are_refused_keep_no_report_back(make_tickets):
+    house = make_tickets(TICKET_RELATION=FROM_CAMPAIGN)
+    number = await with_tickets(house, 3)
+    house.trouble("status", method="POST", path="/relationship", times=100, status=400)
+    await house.account()
+    assert (await house.campaign(number)).phase is Phase.DONE
+    assert house.status(number) == "Løst"
+    assert related(house, number) == {}
+
+
+async def test_nothing_is_related_where_no_relation_is_set(make_tickets):
+    house = make_tickets()
+    number = await with_tickets(house, 3)
+    house.simulator.traffic.calls.clear()
+    await house.account()
+    assert (await house.campaign(number)).phase is Phase.DONE
+    assert not [call for call in house.simulator.traffic.calls if "/relationship" in call]

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dev.pureservice.seed import add_company, add_member
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Status
 from tests.flow.edges import another
@@ -67,6 +68,62 @@ async def test_one_recipient_is_not_several_and_a_test_list_is_mentioned(make_ho
     assert "1 oppføring på listene er utelatt" in note
     assert "bare adresser på testlisten" in note
     assert "omkring" not in note  # as fast as it goes: nobody can say when it ends
+
+
+def tickets_asked_for(house, *addresses):
+    members = house.make_list("en", *addresses)
+    return house.open_ticket(members, channel="ticket", message="<p>Hei</p>", status=READY)
+
+
+async def test_the_note_of_a_campaign_of_tickets_says_what_everybody_gets_and_when(make_house):
+    house = make_house(UNDO_SECONDS="180", PURESERVICE_RATE="60")
+    number = tickets_asked_for(house, *crowd(61), None)
+    company = add_company(house.world, {"name": "Ærlig Firma"}, ["post@firma.example.no"])
+    add_member(house.world, house.world.find("asset", uniqueId="EN"), "company", company)
+    await house.discover()
+    [note] = [" ".join(note.split()) for note in house.notes(number)]
+    assert "<strong>62 mottakere</strong> får hver sin sak med meldingen." in note
+    assert "tidligst 23.11.2026 kl. 09:03" in note
+    assert "23.11.2026 kl. 09:05" in note  # 61 × 2 calls and 5 for the company, 60 a minute
+    assert "adressen mangler eller mottakeren finnes på listene fra før" in note
+    assert "Melding, vedlegg, beskrivelse, kategorier og mottakere er nå låst" in note
+    assert "e-post" not in note
+
+
+async def test_one_recipient_gets_a_ticket_and_not_one_each(make_house):
+    house = make_house(ONLY_SEND_TO="mottaker0@example.no")
+    number = tickets_asked_for(house, *crowd(2))
+    await house.discover()
+    [note] = house.notes(number)
+    assert "<strong>1 mottaker</strong> får sin egen sak med meldingen" in note
+    assert "bare adresser på testlisten får\n  meldingen" in note
+
+
+@pytest.mark.parametrize(
+    ("via", "mails", "ends"), [("pureservice", "1", "09:05"), ("email", "10", "09:09")]
+)
+async def test_the_end_is_told_by_the_slower_of_the_paces(make_house, via, mails, ends):
+    house = make_house(
+        UNDO_SECONDS="180",
+        PURESERVICE_RATE="60",
+        EMAIL_RATE=mails,
+        TICKET_MESSAGE_VIA=via,
+        TICKET_REPLY_TO="servicedesk@example.org",
+    )
+    number = tickets_asked_for(house, *crowd(61))
+    await house.discover()
+    assert f"omkring\n  23.11.2026 kl. {ends}" in house.notes(number)[0]
+
+
+async def test_a_campaign_of_tickets_that_is_regretted_has_made_none(make_house):
+    house = make_house(UNDO_SECONDS="180")
+    number = tickets_asked_for(house, *crowd(2))
+    await house.minute()
+    house.set_status(number, "Under arbeid")
+    await house.run(5)
+    assert (await house.campaign(number)).phase is Phase.CANCELLED
+    assert house.copies(number) == []
+    assert "<strong>Ingen har fått noe.</strong>" in house.notes(number)[-1]
 
 
 async def test_nothing_leaves_before_the_undo_window_is_over(make_house):
