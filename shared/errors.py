@@ -29,6 +29,8 @@ class UtsendelseError(Exception):
 class TransientError(UtsendelseError):
     """Nothing was sent; later may work."""
 
+    gate = ""  #: the channel that has to wait, when it is another than the one that was used
+
 
 class ThrottledError(TransientError):
     """Nothing was sent; everybody on this channel should wait `retry_after`."""

@@ -237,7 +237,7 @@ class Pureservice:
         return [
             TicketState(row.id, row.request_number, key, row.status_id, row.changed)
             for row in answer.tickets
-            if (key := row.text(REFERENCE)).startswith(beginning)
+            if (key := row.text(REFERENCE)).startswith(beginning) and not row.is_marked_for_deletion
         ]
 
     async def related_tickets(self, ticket_id: int) -> set[int]:

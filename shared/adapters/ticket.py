@@ -39,6 +39,7 @@ from shared.adapters.pureservice_wire import (
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
 from shared.domain.html import one_line
 from shared.domain.message import Classification, File, Message, TicketTemplate
+from shared.domain.recipient import Recipient, normalise_address, spellings
 from shared.domain.recipient_ticket import RecipientTicket, ticket_key
 from shared.errors import (
     PermanentError,
@@ -107,7 +108,11 @@ class TicketChannel:
                     return _posted(ticket)
                 await note(str(ticket.begun()))
                 own = self._from(ticket, message)
-                receipt = await self._mail.send(delivery, own, _unnoted)
+                try:
+                    receipt = await self._mail.send(delivery, own, _unnoted)
+                except TransientError as error:
+                    error.gate = self._mail.name
+                    raise
         except TimeoutError as error:
             raise UncertainError(f"ticket: no end to it for delivery {delivery.id}") from error
         return await self._logged(delivery, ticket, own, receipt)
@@ -121,8 +126,10 @@ class TicketChannel:
             known: Sequence[AttachmentRow] = ()
         else:
             user = await self._users.for_recipient(delivery.recipient)
-            ticket, known = await self._make(delivery, message, user)
+            made = await self._make(delivery, message, user)
+            ticket, known = self._ticket(made), made.attachments
             await note(str(ticket))
+            self._look_at(made, delivery)
         return ticket, await self._whole(ticket, message, known)
 
     def _from(self, ticket: RecipientTicket, message: Message) -> Message:
@@ -136,9 +143,7 @@ class TicketChannel:
 
     # -- the ticket
 
-    async def _make(
-        self, delivery: OpenDelivery, message: Message, user: int
-    ) -> tuple[RecipientTicket, Sequence[AttachmentRow]]:
+    async def _make(self, delivery: OpenDelivery, message: Message, user: int) -> Made:
         if message.ticket is None:
             raise PermanentError(f"ticket: campaign {delivery.campaign} has nothing to copy")
         copying = bool(_files(message)) and not self._upload
@@ -151,9 +156,25 @@ class TicketChannel:
             made = await self._create(delivery, message, message.ticket, user, copying=False)
             for file in _files(message):
                 self._no_more_copying(made.id, file)
+        return made
+
+    def _ticket(self, made: Made) -> RecipientTicket:
         if made.request_number is None:
             raise UncertainError(f"ticket: ticket {made.id} came without its number")
-        return RecipientTicket(made.id, made.request_number), made.attachments
+        return RecipientTicket(made.id, made.request_number)
+
+    def _look_at(self, made: Made, delivery: OpenDelivery) -> None:
+        """Raises PermanentError when Pureservice would write to somebody who must not be."""
+        key = ticket_key(delivery.campaign, delivery.id)
+        if made.customer_reference not in ("", key):
+            log.error("ticket.key_changed ticket_id=%s delivery_id=%s", made.id, delivery.id)
+        address = normalise_address(made.email_address)
+        if address and not self._settings.allowed.allows(address):
+            raise PermanentError(
+                f"ticket: the user of ticket {made.id} has another address by now, which is not on"
+                " the test list",
+                Reason.NOT_ON_TEST_LIST,
+            )
 
     async def _create(
         self,
@@ -198,18 +219,14 @@ class TicketChannel:
     ) -> list[int]:
         """The ids of the message's files on the ticket, every one of them there and whole."""
         files = _files(message)
+        lengths_told = not self._upload  # what we have sent ourselves need not be told
         if len(known) < len(files):  # the answer does not always name them
             known = await self._attachments(ticket)
         found = []
         for file in files:
-            whole = next((row.id for row in known if self._is(row, file)), None)
+            whole = next((row.id for row in known if _is(row, file, lengths_told)), None)
             found.append(await self._upload_to(ticket, file) if whole is None else whole)
         return found[: len(message.files)]
-
-    def _is(self, row: AttachmentRow, file: File) -> bool:
-        """Whether this is the file, whole. Where files are copied, it must tell its length."""
-        lengths = {file.size, None} if self._settings.TICKET_FILES == "upload" else {file.size}
-        return (row.file_name or row.name) == file.name and row.content_length in lengths
 
     async def _upload_to(self, ticket: RecipientTicket, file: File) -> int:
         """The file sent anew, since it did not come by copying."""
@@ -319,9 +336,12 @@ class TicketChannel:
 
     async def check(self, submitted: Sequence[OpenDelivery]) -> Mapping[str, Outcome]:
         tickets = {one.id: RecipientTicket.of(one.note) for one in submitted}
-        posted = {id_: ticket.id for id_, ticket in tickets.items() if not ticket.mailing}
-        mails = await self._mails(sorted(posted.values()))
-        outcomes = {id_: _outcome(mails.get(ticket, [])) for id_, ticket in posted.items()}
+        posted = {one.id: one for one in submitted if not tickets[one.id].mailing}
+        mails = await self._mails(sorted(tickets[id_].id for id_ in posted))
+        outcomes = {
+            id_: _outcome(_to(one.recipient, mails.get(tickets[id_].id, [])))
+            for id_, one in posted.items()
+        }
         not_now = Outcome(Status.SUBMITTED)
         refused = False
         for one in submitted:
@@ -414,6 +434,20 @@ def _is_message(row: MessageRow, maker: int | None) -> bool:
     """Whether we have posted it: who made the ticket writes the first message on it."""
     ours = maker is None or row.created_by_id in (None, maker)
     return row.type == MESSAGE and row.direction == OUTBOUND and ours
+
+
+def _is(row: AttachmentRow, file: File, length_told: bool) -> bool:
+    """Whether this is the file, whole; what Pureservice has copied must tell its length."""
+    lengths = {file.size} if length_told else {file.size, None}
+    return (row.file_name or row.name) == file.name and row.content_length in lengths
+
+
+def _to(recipient: Recipient, mails: Sequence[MessageRow]) -> list[MessageRow]:
+    """Those that went to the recipient: an agent may have passed the ticket on to somebody else."""
+    written = [spelt.casefold() for spelt in spellings(recipient.address)]
+    return [
+        mail for mail in mails if not mail.to or any(one in mail.to.casefold() for one in written)
+    ]
 
 
 def _outcome(mails: Sequence[MessageRow]) -> Outcome:

@@ -132,9 +132,10 @@ class Campaign:
     starts_at: datetime = NEVER  #: nothing leaves before this
     solved_status: int = 0  #: what the report sets; looked up at the start, when it was there
     finished_at: datetime = NEVER
+    related_to: int = 0  #: the last recipient's ticket that has been related to the campaign's
     reviews: int = 0  #: how often we have told who has answered
     steps: frozenset[str] = frozenset()  #: what has been done and must not be done twice
-    ticket_seen: str = ""  #: the ticket's `modified` after our last word on it, when blocked
+    ticket_seen: str = ""  #: the ticket's `modified` after our last word: a stop, or a review
     listed: bool = False  #: the stored row stands in the index of active campaigns
     version: str = ""  #: the stored row's ETag
 

@@ -69,13 +69,16 @@ class Reason(StrEnum):
     STILL_QUEUED = "still_queued"  #: the helpdesk has had the mail in its outbox for too long
 
 
-def delivery_id(campaign: str, recipient_key: str) -> str:
+def delivery_id(run: str, recipient_key: str) -> str:
     """The id that this recipient's delivery has in this campaign, whoever asks and however often.
+
+    `run` is the campaign as this ledger knows it: a ledger made anew must not find what an earlier
+    one has left in the helpdesk, and take it for its own.
 
     `recipient_key` is what the channel tells recipients apart by: the normalised address for
     e-mail, the member for tickets and letters. Never a national identity number.
     """
-    return str(uuid5(_NAMESPACE, f"{campaign}|{recipient_key}"))
+    return str(uuid5(_NAMESPACE, f"{run}|{recipient_key}"))
 
 
 @dataclass(frozen=True, slots=True)

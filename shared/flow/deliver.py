@@ -91,9 +91,12 @@ async def _send(
         receipt = await channel.send(claimed, message, note)
     except (ThrottledError, StoppedError) as error:
         wait = error.retry_after if isinstance(error, ThrottledError) else STOPPED_FOR
-        log.warning("deliver.channel_waits channel=%s because=%s", channel.name, error)
+        log.warning(
+            "deliver.channel_waits channel=%s because=%s", error.gate or channel.name, error
+        )
         await deliveries.put_back(claimed, clock() + wait)
-        await watch.close_gate(channel.name, clock() + wait, str(error), clock())
+        gate = error.gate or channel.name
+        await watch.close_gate(gate, clock() + wait, str(error), clock())
         return
     except TransientError as error:
         outcome = Outcome(Status.PLANNED, detail=str(error))

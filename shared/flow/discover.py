@@ -27,6 +27,7 @@ from shared.flow.mark import mark
 from shared.flow.review import review
 from shared.flow.start import go, start
 from shared.flow.undo import undo
+from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
 from shared.ports import Clock, Files, Helpdesk
 from shared.settings import Settings
@@ -228,15 +229,23 @@ class _Look:
         return campaign
 
     async def _review(self, ticket: Ticket) -> None:
-        """Somebody asks who has answered a campaign that is over."""
+        """Somebody asks who has answered; told only of a campaign that is over."""
         over = [
             campaign
             for campaign in await self.ledger.campaigns.on_ticket(ticket.request_number)
             if campaign.phase is Phase.DONE
         ]
-        if over:
+        if not over:
+            html = render(
+                "no_review.html",
+                review=self.settings.STATUS_REVIEW,
+                ready=self.settings.STATUS_READY,
+            )
+            name = f"{ticket.request_number}/til-kontroll"
+            await post_once(self.helpdesk, ticket.id, name, html)
+        else:
             await review(
-                over[-1],
+                max(over, key=lambda campaign: campaign.ordinal),
                 ticket,
                 names=self.names,
                 helpdesk=self.helpdesk,

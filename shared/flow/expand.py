@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: As much as one tick reads: 10,000 memberships. A larger campaign goes on at the next.
 PAGES_PER_TICK = 20
+#: So many addresses of companies are looked up in one tick, twenty a call; then it is enough.
+LOOK_UPS_PER_TICK = 1_000
 
 
 async def expand(
@@ -72,9 +74,10 @@ async def _read_on(
         UUID(planned).bytes
         async for planned in ledger.deliveries.planned_ids(campaign.id, campaign.cursor.page)
     }
+    looked_up = 0
     for _ in range(pages):
         cursor = campaign.cursor
-        if cursor.list_index == len(lists):
+        if cursor.list_index == len(lists) or looked_up >= LOOK_UPS_PER_TICK:
             break
         list_ = lists[cursor.list_index]
         page = await _page(helpdesk, list_, cursor.start)
@@ -87,6 +90,7 @@ async def _read_on(
             members = members[1:]
         planned, left_out = _sort(campaign, list_, members, seen, settings)
         if campaign.channel == "ticket":
+            looked_up += sum(1 for one in planned if not one.recipient.user)
             planned = await _with_users(planned, helpdesk)
         await ledger.deliveries.plan(campaign.id, planned, left_out)
         tail = page.members[-1].relation if page.members else 0
@@ -119,7 +123,7 @@ def _sort(
     for member in members:
         recipient = recipient_of(member, settings.allowed, settings.campaign_users)
         if isinstance(recipient, Recipient):
-            id_ = delivery_id(campaign.id, recipient_key(campaign.channel, recipient))
+            id_ = delivery_id(campaign.run, recipient_key(campaign.channel, recipient))
             if UUID(id_).bytes not in seen:
                 seen.add(UUID(id_).bytes)
                 planned.append(

@@ -6,10 +6,11 @@ for first, or is the same when written twice.
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.recipient_ticket import ticket_of
-from shared.errors import PermanentError
+from shared.errors import PermanentError, SetupError
 from shared.flow.frozen import Messages
 from shared.flow.recipients_csv import recipients_csv
 from shared.flow.tally import tally
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Rows in one CSV file. What a helpdesk takes as an attachment, and what we hold in memory.
 _ROWS = 10_000
-_RELATED_AT_ONCE = 50
+#: So many are related in one call, and so many calls are made in one round.
+_RELATED_AT_ONCE, _RELATING_CALLS = 50, 10
 
 
 async def report(
@@ -36,12 +38,10 @@ async def report(
 ) -> Campaign:
     """The campaign as *done*, its ticket solved with the account of everybody on it."""
     campaigns = ledger.campaigns
-    if campaign.channel == "ticket" and "related" not in campaign.steps:
-        try:
-            await _relate(campaign, ledger, helpdesk)
-        except PermanentError as error:  # e.g. a relation type for something else
-            log.warning("report.not_related campaign_id=%s because=%s", campaign.id, error)
-        campaign = await campaigns.save(campaign.did("related"))
+    if campaign.channel == "ticket" and settings.TICKET_RELATION:
+        campaign = await _relate(campaign, ledger, helpdesk)
+        if "related" not in campaign.steps:
+            return campaign  # so many that it goes on in the next round
     present: set[str] = set()
     if not {"listed", "archived"} <= campaign.steps:
         present |= {file.name for file in await helpdesk.attachments(campaign.ticket_id)}
@@ -78,22 +78,35 @@ async def report(
     return await campaigns.save(campaign.to(Phase.DONE))
 
 
-async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> None:
-    """Relate every recipient's ticket to the campaign's, where the helpdesk has a relation for it.
+async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> Campaign:
+    """Relate every recipient's ticket to the campaign's, some calls in each round.
 
-    Those that are related already are left alone, so that stopping half-way is harmless.
+    How far it came is stored after each call. Those that are seen to be related already are left
+    alone, so that stopping between the two is harmless.
     """
-    if (await helpdesk.names()).recipient_relation is None:
-        return
-    made = {
-        ticket.id
-        async for delivery in ledger.deliveries.all(campaign.id)
-        if (ticket := ticket_of(delivery))
-    }
-    missing = sorted(made - await helpdesk.related_tickets(campaign.ticket_id))
-    for first in range(0, len(missing), _RELATED_AT_ONCE):
-        some = missing[first : first + _RELATED_AT_ONCE]
-        await helpdesk.relate_tickets(campaign.ticket_id, some)
+    if "related" in campaign.steps:
+        return campaign
+    made = sorted(
+        [
+            ticket.id
+            async for delivery in ledger.deliveries.all(campaign.id)
+            if (ticket := ticket_of(delivery))
+        ]
+    )
+    try:
+        done = await helpdesk.related_tickets(campaign.ticket_id)
+        for _ in range(_RELATING_CALLS):
+            some = [id_ for id_ in made if id_ > campaign.related_to][:_RELATED_AT_ONCE]
+            if not some:
+                break
+            if missing := [id_ for id_ in some if id_ not in done]:
+                await helpdesk.relate_tickets(campaign.ticket_id, missing)
+            campaign = await ledger.campaigns.save(replace(campaign, related_to=some[-1]))
+        else:
+            return campaign
+    except (PermanentError, SetupError) as error:  # e.g. a relation type for something else
+        log.warning("report.not_related campaign_id=%s because=%s", campaign.id, error)
+    return await ledger.campaigns.save(campaign.did("related"))
 
 
 async def _attach_lists(

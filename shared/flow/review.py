@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.domain.campaign import Campaign
 from shared.domain.helpdesk import Names, Ticket
-from shared.domain.recipient_ticket import ticket_key
+from shared.domain.recipient_ticket import ticket_key, ticket_of
 from shared.errors import PermanentError
 from shared.flow.recipients_csv import review_csv
 from shared.flow.wording import post_once, render
@@ -63,11 +63,15 @@ async def _tell(
     has_list = True
     by_status: Counter[str] = Counter()
     if campaign.channel == "ticket":
-        states = {one.key: one for one in await helpdesk.recipient_tickets(campaign.id)}
-        rows = [
-            (delivery, states.get(ticket_key(campaign.id, delivery.id)))
-            async for delivery in ledger.deliveries.all(campaign.id)
-        ]
+        states = await helpdesk.recipient_tickets(campaign.id)
+        by_id = {one.id: one for one in states}
+        by_key = {one.key: one for one in sorted(states, key=lambda one: one.id, reverse=True)}
+        rows = []
+        async for delivery in ledger.deliveries.all(campaign.id):
+            # a copy that somebody has made by hand carries the same key
+            known = ticket_of(delivery)
+            found = by_id.get(known.id) if known else None
+            rows.append((delivery, found or by_key.get(ticket_key(campaign.id, delivery.id))))
         by_status.update(names.statuses.get(one.status_id, "") for _, one in rows if one)
         name = f"svar-{edition}.csv"
         if name not in {file.name for file in await helpdesk.attachments(ticket.id)}:

@@ -33,7 +33,7 @@ REASON = {
     Reason.GAVE_UP: "Lot seg ikke sende, selv etter flere forsøk",
     Reason.TECHNICAL: "Teknisk feil hos oss",
     Reason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
-    Reason.NO_USER: "Adressen hører til en annen eller deaktivert bruker i Pureservice",
+    Reason.NO_USER: "Adressen hører til en annen eller en deaktivert bruker i Pureservice",
     Reason.MAIL_FAILED: "Pureservice fikk ikke sendt meldingen",
     Reason.NOT_MAILED: "Meldingen ligger på saken, men Pureservice har ikke sendt den",
     Reason.STILL_QUEUED: "Meldingen ligger fortsatt i utboksen til Pureservice",
@@ -43,7 +43,8 @@ REASON = {
 _TICKET_REASON = {
     **REASON,
     Reason.REFUSED: "Pureservice eller e-postserveren sa nei",
-    Reason.INTERRUPTED: "Sendingen ble avbrutt etter at saken var opprettet",
+    Reason.INTERRUPTED: "Sendingen ble avbrutt, og vi kan ikke se hvor langt den kom",
+    Reason.NO_ANSWER: "Pureservice svarte ikke på om meldingen er sendt",
 }
 
 

@@ -21,7 +21,7 @@ def settings(**values: Any) -> Settings:
     return Settings(
         **{
             "INSTALLATION": "test",
-            "ONLY_SEND_TO": "example.no",
+            "ONLY_SEND_TO": "example.no, skolen.local",
             "AzureWebJobsStorage": "UseDevelopmentStorage=true",
             "DISCOVER_SCHEDULE": "0 * * * * *",
             "ACCOUNT_SCHEDULE": "30 * * * * *",

@@ -14,7 +14,6 @@ from shared.domain.recipient import Member, MemberKind
 from shared.errors import (
     PermanentError,
     SetupError,
-    StoppedError,
     ThrottledError,
     TransientError,
     UncertainError,
@@ -238,7 +237,7 @@ async def test_a_removal_carries_no_body(directory: PureserviceLists, tenant) ->
         ({"kind": "status", "status": 502, "after_write": True}, UncertainError),
         ({"kind": "html", "status": 500}, UncertainError),
         ({"kind": "status", "status": 429, "retry_after": 1}, ThrottledError),
-        ({"kind": "status", "status": 403}, StoppedError),
+        ({"kind": "status", "status": 403}, TransientError),
         ({"kind": "status", "status": 400}, PermanentError),
     ],
 )
