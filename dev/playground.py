@@ -52,6 +52,7 @@ class Playground:
             self.sink = stack.enter_context(MailSink(self.folder / "mail"))
             port = _free_port()
             self.url = f"http://127.0.0.1:{port}"
+            self._client = stack.enter_context(httpx.Client(base_url=self.url, timeout=120))
             self.simulator = self._child(
                 stack, "pureservice", "--port", str(port), "--no-limit", "--key", KEY
             )
@@ -67,6 +68,8 @@ class Playground:
                 "ACCOUNT_SCHEDULE": "* * * * * *",
                 "UNDO_SECONDS": "0",
                 "EMAIL_RATE": "0",
+                "PURESERVICE_RATE": "0",
+                "TICKET_CHECK_SECONDS": "1",
                 **self._changes,
             }
             self._stack = stack.pop_all()
@@ -82,8 +85,8 @@ class Playground:
 
     def read_settings(self) -> Settings:
         """The settings as the app sees them, for looking into the ledger from outside."""
-        values = {name: self.settings[name] for name in Settings.model_fields}
-        return Settings(**{**values, "SENDERS": json.loads(values["SENDERS"])})
+        values: dict[str, Any] = {name: self.settings[name] for name in Settings.model_fields}
+        return Settings(**values)
 
     def start_host(self, *options: str) -> "Child":
         """The real app in a process of its own; ready when its health endpoint answers."""
@@ -126,8 +129,8 @@ class Playground:
 
     # --- the simulator, as a person would look at it ---
 
-    def sim(self, method: str, path: str, **body: Any) -> Any:
-        answer = httpx.request(method, f"{self.url}/_sim/{path}", json=body or None, timeout=120)
+    def sim(self, method: str, path: str, /, **body: Any) -> Any:
+        answer = self._client.request(method, f"/_sim/{path}", json=body or None)
         answer.raise_for_status()
         return answer.json()
 
@@ -137,10 +140,9 @@ class Playground:
 
     def download(self, attachment_id: int) -> bytes:
         """A file on a ticket, through the API like anybody else."""
-        answer = httpx.get(
-            f"{self.url}/agent/api/attachment/download/{attachment_id}",
+        answer = self._client.get(
+            f"/agent/api/attachment/download/{attachment_id}",
             headers={"X-Authorization-Key": KEY, "Accept": "*/*"},
-            timeout=30,
         )
         answer.raise_for_status()
         return answer.content

@@ -1,0 +1,137 @@
+"""What a campaign by e-mail costs."""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import uuid4
+
+import psutil
+
+from dev.bench.app import Requests, app_in_process, calls_so_far, host, now, without_timers
+from dev.playground import Playground, temporary
+from dev.seed import seed
+from shared.bootstrap import Services
+from shared.domain.campaign import Campaign, Phase
+from shared.domain.delivery import Delivery, OpenDelivery, Outcome, Status
+from shared.domain.recipient import Recipient
+from shared.ledger.delivery_rows import attempt_row, delivery_columns
+from shared.ports import Insert
+
+
+def storage_requests(recipients: int, batch: int) -> float:
+    """Requests to storage per delivered e-mail, the host's own included, from ticket to report."""
+    with without_timers() as playground:
+        seed(playground.url, {"recipients": recipients, "tricky": False})
+        requests = asyncio.run(_count_storage(playground, batch))
+        delivered = len(playground.sink.messages())
+    _check(delivered, recipients)
+    return requests.counted / delivered
+
+
+async def _count_storage(playground: Playground, batch: int) -> Requests:
+    requests = Requests()
+    async with app_in_process(playground, requests) as app, host(app, batch) as idle:
+        await app.discover()
+        while await app.services.ledger.campaigns.active():
+            await idle()
+            await app.account()
+    return requests
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls to Pureservice: for the whole campaign, and for each further minute of it."""
+
+    working: int
+    each_minute: int
+    lists: int
+    pages: int
+
+
+def pureservice_calls(recipients: int) -> Calls:
+    """Calls for one campaign, from the ticket to the report on it."""
+    with without_timers() as playground:
+        expected = seed(playground.url, {"recipients": recipients, "tricky": False})
+        working, each_minute = asyncio.run(_count_calls(playground))
+        _check(len(playground.sink.messages()), recipients)
+    lists = len(expected["lists"])
+    sizes = [len(range(first, recipients, lists)) for first in range(lists)]
+    # each further page overlaps the one before by one, to show that nobody was passed over
+    pages = sum(1 + max(0, -(-(size - 499) // 499)) for size in sizes)
+    return Calls(working, each_minute, lists, pages)
+
+
+async def _count_calls(playground: Playground) -> tuple[int, int]:
+    async with app_in_process(playground) as app, host(app, 16) as idle:
+        before = calls_so_far(playground)
+        await app.discover()
+        started = calls_so_far(playground)
+        await app.discover()
+        each_minute = calls_so_far(playground) - started
+        while await app.services.ledger.campaigns.active():
+            await idle()
+            await app.account()
+        return calls_so_far(playground) - before - each_minute, each_minute
+
+
+async def _measure_account(playground: Playground, settled: int) -> int:
+    requests = Requests()
+    async with app_in_process(playground, requests) as app:
+        await _put_settled(app.services, settled)
+        before = requests.count
+        await app.account()
+        return requests.count - before
+
+
+def account_requests(settled: int) -> int:
+    """Requests to storage of one `account` over a campaign with this many settled, none open."""
+    with without_timers() as playground:
+        playground.simulator.stop()  # the report, which reads everything, is not what is measured
+        return asyncio.run(_measure_account(playground, settled))
+
+
+async def _put_settled(services: Services, count: int) -> None:
+    """A campaign under way whose deliveries are all sent, straight into the ledger."""
+    at = now()
+    found = await services.ledger.campaigns.create(
+        Campaign("1-1", 1, 1, "email", at, "00000000", planned=count)
+    )
+    assert found
+    await services.ledger.campaigns.save(replace(found, phase=Phase.SENDING, starts_at=at))
+    table = services.storage.table("deliveries")
+    for first in range(0, count, 50):
+        rows = [
+            row
+            for n in range(first, min(count, first + 50))
+            for row in _settled_rows(n, Outcome(Status.SENT), at)
+        ]
+        await table.write("1-1", *rows)
+
+
+def _settled_rows(number: int, outcome: Outcome, at: datetime) -> tuple[Insert, Insert]:
+    recipient = Recipient(f"user:{number}", f"Nr. {number}", f"{number}@example.no")
+    opened = OpenDelivery(str(uuid4()), "1-1", recipient, attempt=1)
+    delivery = Delivery(opened.id, "1-1", recipient, "email", outcome.status, settled_at=at)
+    return Insert(f"d:{opened.id}", delivery_columns(delivery)), attempt_row(opened, outcome, at)
+
+
+def peak_memory(recipients: int) -> float:
+    """The most memory the host's process ever had, in megabytes, in a campaign of this size."""
+    # on a busy machine storage may miss a beat, and what was in hand is not to take minutes
+    patience = {"SMTP_TIMEOUT_SECONDS": "20", "PURESERVICE_TIMEOUT_SECONDS": "20"}
+    with temporary(**patience, LEASE_SECONDS="100", GRACE_SECONDS="10") as playground:
+        expected = seed(playground.url, {"recipients": recipients, "tricky": False})
+        host = playground.start_host("--log-level", "warning")
+        watched = psutil.Process(host.process.pid)
+        peak = 0
+        while playground.ticket(expected["requestNumber"])["status"] != "Løst":
+            peak = max(peak, watched.memory_info().rss)
+            time.sleep(0.1)
+        _check(len(list(playground.sink.dir.glob("*.eml"))), recipients)
+    return peak / 1024 / 1024
+
+
+def _check(delivered: int, recipients: int) -> None:
+    if delivered != recipients:
+        raise RuntimeError(f"{delivered} of {recipients} mails arrived")
