@@ -9,6 +9,7 @@ ended without an answer is looked up, once it can no longer be under way.
 
 import asyncio
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -57,6 +58,8 @@ CALLS = 2
 #: For somebody unknown a user is looked for, and at worst made, address and all.
 CALLS_FOR_UNKNOWN = 5
 HIDDEN = 2  #: a ticket's visibility: the end user does not see it
+#: What may stand before and after an address in a mail's `to`.
+_AROUND = r"[\s<>()\[\]:;,\"']"
 
 #: What stands in a ticket's log when we have mailed the message; None: it is no longer at hand.
 LogEntry = Callable[[OpenDelivery, Message | None], str]
@@ -124,6 +127,7 @@ class TicketChannel:
         if delivery.note:
             ticket = RecipientTicket.of(delivery.note)
             known: Sequence[AttachmentRow] = ()
+            await self._look_again(ticket)
         else:
             user = await self._users.for_recipient(delivery.recipient)
             made = await self._make(delivery, message, user)
@@ -164,14 +168,24 @@ class TicketChannel:
         return RecipientTicket(made.id, made.request_number)
 
     def _look_at(self, made: Made, delivery: OpenDelivery) -> None:
-        """Raises PermanentError when Pureservice would write to somebody who must not be."""
         key = ticket_key(delivery.campaign, delivery.id)
         if made.customer_reference not in ("", key):
             log.error("ticket.key_changed ticket_id=%s delivery_id=%s", made.id, delivery.id)
-        address = normalise_address(made.email_address)
+        self._may_be_written_to(made.id, made.email_address)
+
+    async def _look_again(self, ticket: RecipientTicket) -> None:
+        """Where there is a test list: the answer may have been lost, or the user changed since."""
+        if not self._settings.allowed.everybody:
+            answer = await self._wire.one(f"/ticket/{ticket.id}", "tickets")
+            for row in answer.tickets:
+                self._may_be_written_to(row.id, row.email_address)
+
+    def _may_be_written_to(self, ticket: int, end_user: str) -> None:
+        """Raises PermanentError when Pureservice would write to somebody who must not be."""
+        address = normalise_address(end_user)
         if address and not self._settings.allowed.allows(address):
             raise PermanentError(
-                f"ticket: the user of ticket {made.id} has another address by now, which is not on"
+                f"ticket: the user of ticket {ticket} has another address by now, which is not on"
                 " the test list",
                 Reason.NOT_ON_TEST_LIST,
             )
@@ -444,10 +458,9 @@ def _is(row: AttachmentRow, file: File, length_told: bool) -> bool:
 
 def _to(recipient: Recipient, mails: Sequence[MessageRow]) -> list[MessageRow]:
     """Those that went to the recipient: an agent may have passed the ticket on to somebody else."""
-    written = [spelt.casefold() for spelt in spellings(recipient.address)]
-    return [
-        mail for mail in mails if not mail.to or any(one in mail.to.casefold() for one in written)
-    ]
+    spelt = "|".join(map(re.escape, spellings(recipient.address)))
+    theirs = re.compile(rf"(?:\A|{_AROUND})(?:{spelt})(?:{_AROUND}|\Z)", re.IGNORECASE)
+    return [mail for mail in mails if not mail.to or theirs.search(mail.to)]
 
 
 def _outcome(mails: Sequence[MessageRow]) -> Outcome:

@@ -59,7 +59,14 @@ async def account(
             await sweep(campaign, lane, ledger=ledger, settings=settings, clock=clock, until=until)
         if lane.asked and clock() < until:
             with _apart(f"campaign_id={campaign.id}", bugs):
-                await verify(campaign, lane.asked, ledger=ledger, settings=settings, clock=clock)
+                await verify(
+                    campaign,
+                    lane.asked,
+                    ledger=ledger,
+                    settings=settings,
+                    clock=clock,
+                    until=until,
+                )
     for campaign in active:
         with _apart(f"campaign_id={campaign.id}", bugs):
             if campaign.phase is Phase.SENDING:

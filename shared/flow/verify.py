@@ -22,11 +22,18 @@ AT_ONCE = 64
 
 
 async def verify(
-    campaign: Campaign, asked: Asked, *, ledger: Ledger, settings: Settings, clock: Clock
+    campaign: Campaign,
+    asked: Asked,
+    *,
+    ledger: Ledger,
+    settings: Settings,
+    clock: Clock,
+    until: datetime | None = None,
 ) -> None:
     """Settle what has been answered; what has not is asked about later, less often as time goes.
 
     A portion that is not full waits for more to come, but no longer than the first check waits.
+    None is asked about after `until`: it is still due in the next round.
     What has no answer after TICKET_WAIT_MINUTES is *uncertain*, with the reason; without one it
     has gone out, and only what we wanted to write about it is still missing.
     """
@@ -35,6 +42,8 @@ async def verify(
         waited = min(one.not_before for one in portion) + settings.first_check
         if len(portion) < AT_ONCE and clock() < waited:
             continue
+        if until is not None and clock() >= until:
+            return
         known, unknown = await _answers(asked, portion)
         later = []
         for one in portion:

@@ -6,9 +6,10 @@ import asyncio
 import json
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from dev.pureservice.seed import (
     seed_campaign,
 )
 from shared.adapters.pureservice_users import PureserviceUsers
+from shared.adapters.pureservice_wire import LARGEST_ANSWER
 from shared.adapters.smtp import SmtpChannel
 from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.domain.delivery import OpenDelivery, Reason, Status, delivery_id
@@ -513,6 +515,59 @@ async def test_only_a_message_out_of_the_ticket_counts(
     assert outcome.status is status
 
 
+KARI, IDN = "kari@example.no", "kari@xn--blbr-roah.example.no"
+
+
+@pytest.mark.parametrize(
+    ("address", "to", "theirs"),
+    [
+        (KARI, "ekspert@example.com", False),
+        (KARI, "anne-kari@example.no", False),
+        (KARI, "kari@example.no.example.com", False),
+        (KARI, "Kari Ås <ekspert@example.com>", False),
+        (KARI, "KARI@Example.no", True),
+        (KARI, "Kari Ås <kari@example.no>", True),
+        (KARI, '"Ås, Kari" <kari@example.no>; ekspert@example.com', True),
+        (KARI, "ekspert@example.com,kari@example.no", True),
+        ("o'hara@example.no", "O'Hara <o'hara@example.no>", True),
+        ("kari+liste@example.no", "'kari+liste@example.no'", True),
+        ("kari.aas@example.no", "karixaas@example.no", False),
+        (KARI, "", True),
+        (KARI, None, True),
+        (IDN, "Kari <kari@blåbær.example.no>", True),
+        (IDN, "kari@BLÅBÆR.example.no", True),
+        (IDN, "kari@xn--blbr-roah.example.no", True),
+        (IDN, "kari@blabar.example.no", False),
+    ],
+)
+@pytest.mark.parametrize("status", [SENT, FAILED])
+async def test_a_mail_counts_only_when_it_went_to_the_recipient(
+    office: Office, address: str, to: str | None, theirs: bool, status: int
+) -> None:
+    """An agent may have passed the ticket on to somebody else."""
+    office.tenant.switch(message_sends_mail=False)
+    kari = office.to(address)
+    await office.send(kari, office.plain, office.open(ONLY_SEND_TO="*"))
+    mail = {"ticketId": office.copy(kari)["id"], "direction": 2, "queuedReads": -1}
+    office.world.add("email", {**mail, "to": to, "status": status})
+    [outcome] = (await office.check(kari)).values()
+    known = {SENT: (Status.SENT, Reason.NONE), FAILED: (Status.FAILED, Reason.MAIL_FAILED)}
+    nothing = (Status.SUBMITTED, Reason.NOT_MAILED)
+    assert (outcome.status, outcome.reason) == (known[status] if theirs else nothing)
+
+
+@pytest.mark.parametrize("to_format", ["semicolon", "comma", "names"])
+async def test_a_mail_is_the_recipients_however_pureservice_writes_whom_it_went_to(
+    office: Office, to_format: str
+) -> None:
+    office.tenant.switch(to_format=to_format)
+    some = [office.to("kari@example.no"), office.to("anne-kari@example.no")]
+    for one in some:
+        await office.send(one, office.plain)
+    outcomes = await office.settled(*some)
+    assert [outcome.status for outcome in outcomes.values()] == [Status.SENT] * 2
+
+
 async def test_the_servers_words_about_a_failure_are_on_one_line_and_short(office: Office) -> None:
     office.tenant.switch(message_sends_mail=False)
     kari = office.to()
@@ -986,6 +1041,96 @@ async def test_a_ticket_that_came_without_its_number_is_looked_up(office: Office
     error = await raised(office.send(kari, office.plain, office.open(Numberless())))
     assert type(error) is UncertainError
     await recovered(office, kari, office.plain)
+
+
+async def test_a_ticket_whose_answer_is_too_large_to_read_was_made_all_the_same(
+    office: Office,
+) -> None:
+    class Endless(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await office.tenant.handle_async_request(request)
+            padding = b" " * 2**20
+            chunks = repeat(padding, LARGEST_ANSWER // len(padding))
+            return httpx.Response(200, stream=Chunks([*chunks, await answer.aread()]))
+
+    kari = office.to()
+    error = await raised(office.send(kari, office.message, office.open(Endless())))
+    assert type(error) is UncertainError
+    assert len(office.copies(kari)) == 1  # and not made anew without its files
+    await recovered(office, kari, office.message)
+
+
+class Chunks(httpx.AsyncByteStream):
+    def __init__(self, chunks: list[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+# -- what Pureservice made of it
+
+
+async def test_a_key_that_pureservice_cuts_is_told_of(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a lost answer, its ticket would not be found again."""
+
+    def cut(request: httpx.Request) -> httpx.Request:
+        if request.method != "POST" or "/ticket/" not in request.url.path:
+            return request
+        body = json.loads(request.content)
+        row = body["tickets"][0]
+        row["customerReference"] = row["customerReference"][:40]
+        content = json.dumps(body).encode()
+        headers = {k: v for k, v in request.headers.items() if k != "content-length"}
+        return httpx.Request(request.method, request.url, headers=headers, content=content)
+
+    whole, cut_off = office.to(), office.to("ola@example.no")
+    await office.send(whole)
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+    office.tenant.edit = cut
+    receipt = await office.send(cut_off)
+    ticket = office.copy(cut_off)
+    assert receipt.reference == f"{ticket['id']}/{ticket['requestNumber']}"
+    [error] = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+    assert error == f"ticket.key_changed ticket_id={ticket['id']} delivery_id={cut_off.id}"
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["just made", "made before"])
+async def test_nobody_off_the_test_list_is_written_to_though_their_ticket_is_made(
+    office: Office, noted: bool
+) -> None:
+    channel = office.open(ONLY_SEND_TO="kari@example.no")
+    kari = office.to()
+    if noted:
+        office.tenant.fault("drop_before", method="POST", path="/communication")
+        await raised(office.send(kari, channel=channel))
+    changed = office.world.find("emailaddress", email="kari@example.no")
+    assert changed
+    office.world.change("emailaddress", changed["id"], {"email": "sjefen@example.com"})
+    if noted:  # as Pureservice shows it on the ticket from now on
+        office.world.change("ticket", office.copy(kari)["id"], {"emailAddress": changed["email"]})
+    error = await raised(office.send(kari, channel=channel))
+    assert isinstance(error, PermanentError)
+    assert error.reason is Reason.NOT_ON_TEST_LIST
+    assert "@" not in str(error)
+    ticket = office.copy(kari)
+    assert office.noted(kari).note == f"{ticket['id']}/{ticket['requestNumber']}"
+    assert office.messages(ticket) == office.on(ticket, "email") == []
+
+
+async def test_looking_whether_somebody_may_be_written_to_costs_nothing_without_a_test_list(
+    office: Office,
+) -> None:
+    channel = office.open(ONLY_SEND_TO="*")
+    kari = office.to()
+    office.tenant.fault("status", method="POST", path="/communication", status=429)
+    await raised(office.send(kari, office.plain, channel))
+    office.tenant.asked.clear()
+    await office.send(kari, office.plain, channel)
+    assert office.tenant.calls() == 1
 
 
 # -- what is told

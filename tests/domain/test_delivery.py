@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.campaign import Campaign
 from shared.domain.delivery import (
     MOVES,
     PROBLEMS,
@@ -55,12 +56,28 @@ def test_every_status_has_its_moves_and_only_failure_and_doubt_are_problems():
 
 def test_a_delivery_keeps_its_id_for_ever():
     # Another id for the same recipient would mean another mail to everybody under way.
-    assert delivery_id("20417-1", "ase@example.no") == "cda16f64-04c5-5171-973d-90799b7f68ed"
+    found = delivery_id("20417-1/ab12cd34", "ase@example.no")
+    assert found == "c2b78bc1-508b-596c-9cb2-064dd7433bf0"
 
 
 def test_ids_differ_by_campaign_and_by_recipient():
     pairs = [("20417-1", "a@b.no"), ("20417-2", "a@b.no"), ("20417-1", "b@b.no")]
     assert len({delivery_id(*pair) for pair in pairs}) == 3
+
+
+def test_ids_differ_by_what_a_ledger_made_anew_does_not_know():
+    """It calls the ticket's first campaign by the same name, and must not find the other's."""
+    campaign = Campaign(
+        id="20417-1",
+        ticket_id=5001,
+        request_number=20417,
+        channel="ticket",
+        found_at=NOW,
+        nonce="ab12cd34",
+    )
+    anew = replace(campaign, nonce="99ff00aa")
+    assert delivery_id(campaign.run, "user:31") != delivery_id(anew.run, "user:31")
+    assert delivery_id(campaign.run, "user:31") == delivery_id(campaign.run, "user:31")
 
 
 @pytest.mark.parametrize(

@@ -227,9 +227,10 @@ async def test_a_ticket_is_named_and_linked_to_and_one_that_was_never_made_is_no
     sent, doubtful, failed, nobody = read(data, TICKET_HEADINGS)
     assert sent[2:4] == ["sendt", ""]
     assert sent[8:] == ["20418", LINK, "250 OK", "d1"]
-    assert doubtful[2:4] == ["usikkert", "Sendingen ble avbrutt, og vi kan ikke se hvor langt den kom"]
+    interrupted = "Sendingen ble avbrutt, og vi kan ikke se hvor langt den kom"
+    assert doubtful[2:4] == ["usikkert", interrupted]
     assert doubtful[8:] == ["20418", LINK, "", "d2"]
-    assert failed[3] == "Adressen hører til en annen eller deaktivert bruker i Pureservice"
+    assert failed[3] == "Adressen hører til en annen eller en deaktivert bruker i Pureservice"
     assert failed[8:] == ["", "", "nei", "d3"]
     assert nobody[2] == "utelatt"
     assert nobody[8:] == ["", "", "", ""]

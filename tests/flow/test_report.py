@@ -14,11 +14,13 @@ import pytest
 from dev.pureservice import Fault
 from dev.pureservice.seed import FROM_CAMPAIGN
 from shared.adapters.pureservice import Pureservice
-from shared.domain.campaign import Phase
-from shared.domain.delivery import OpenDelivery, Status
-from shared.errors import PermanentError, UncertainError
+from shared.domain.campaign import Campaign, Phase
+from shared.domain.delivery import OpenDelivery, Outcome, Status
+from shared.domain.recipient_ticket import RecipientTicket
+from shared.errors import PermanentError, ThrottledError, UncertainError
+from shared.flow.report import _RELATED_AT_ONCE, _RELATING_CALLS
 from shared.ports import Receipt
-from tests.flow.edges import Moments, Stop, another, our_files, stop
+from tests.flow.edges import Moments, Stop, another, our_files, stop, under_way
 
 AGENTS_WORDS = "<p>Jeg ringte dem.</p>"
 
@@ -445,6 +447,16 @@ async def test_a_name_that_is_changed_while_mails_are_sent_stops_no_report(house
     assert house.status(number) == "Løst"
 
 
+async def test_nobody_is_said_to_stand_in_a_list_that_was_refused(house):
+    number = await delivered(house, 103, answer=in_turn(*[REFUSED] * 103))
+    house.trouble("status", method="POST", path="/attachment", status=413)
+    await house.account()
+    text = words(solution(house, number))
+    assert "… og 3 mottakere til." in text
+    assert "regnearket" not in text.replace("Regnearket", "")
+    assert "Alle står" not in text
+
+
 # --- one ticket per recipient ---
 
 
@@ -534,6 +546,16 @@ async def test_a_hundred_tickets_are_linked_to_and_the_rest_are_in_the_list(make
     assert {int(row[8]) for row in rows(house, number)} == made
 
 
+async def test_no_ticket_is_said_to_stand_in_a_list_that_was_refused(make_tickets):
+    house = make_tickets()
+    number = await with_tickets(house, 103)
+    house.trouble("status", method="POST", path="/attachment", status=413)
+    await house.account()
+    text = words(solution(house, number))
+    assert "… og 3 saker til." in text
+    assert "Alle står" not in text
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 async def test_every_ticket_is_related_to_the_campaigns_once(make_tickets, mirrored):
     house = make_tickets(TICKET_RELATION=FROM_CAMPAIGN)
@@ -605,3 +627,59 @@ async def test_nothing_is_related_where_no_relation_is_set(make_tickets):
     await house.account()
     assert (await house.campaign(number)).phase is Phase.DONE
     assert not [call for call in house.simulator.traffic.calls if "/relationship" in call]
+
+
+@pytest.mark.parametrize("relation", ["", FROM_CAMPAIGN])
+async def test_a_status_that_is_renamed_meanwhile_keeps_no_report_of_tickets_back(
+    make_tickets, relation
+):
+    house = make_tickets(TICKET_RELATION=relation)
+    number = await with_tickets(house, 3)
+    status = house.world.find("status", name=house.settings.STATUS_ATTENTION)
+    house.world.change("status", status["id"], {"name": "Utsending - sjekk"})
+    house.clock.tick(minutes=30)  # the names are looked up anew
+    house.simulator.traffic.calls.clear()
+    await house.account()
+    assert (await house.campaign(number)).phase is Phase.DONE
+    assert house.status(number) == "Løst"
+    asked_for_names = "GET /status" in house.simulator.traffic.calls
+    assert asked_for_names == bool(relation)
+
+
+async def many_to_relate(house, tickets: int) -> Campaign:
+    """A campaign whose recipients all have their tickets, and whose report is to be made."""
+    campaign = await under_way(house, tickets, channel="ticket")
+    deliveries, now = house.ledger.deliveries, house.clock()
+    for n, one in enumerate(await house.deliveries(campaign)):
+        opened = await deliveries.get_open(campaign.id, one.id)
+        claimed = await deliveries.claim(opened, now, house.settings.lease)
+        made = Outcome(Status.SENT, reference=str(RecipientTicket(5_000 + n, 20_000 + n)))
+        await deliveries.settle(claimed, made, now)
+    return campaign
+
+
+async def test_very_many_are_related_some_calls_a_round_though_none_are_seen(make_tickets):
+    """Nor does it begin again where Pureservice wants us to wait in the middle of it."""
+    house = make_tickets(TICKET_RELATION=FROM_CAMPAIGN)
+    campaign = await many_to_relate(house, 21 * _RELATED_AT_ONCE)
+    answers = [None] * 3 + [ThrottledError("429")] + [None] * 100
+    related: Counter[int] = Counter()
+    calls = []
+
+    async def none_of_them(ticket_id):
+        return set()
+
+    async def relate(ticket_id, others):
+        calls[-1] += 1
+        if error := answers.pop(0):
+            raise error
+        related.update(others)
+
+    house.helpdesk.related_tickets = none_of_them
+    house.helpdesk.relate_tickets = relate
+    while (campaign := await house.ledger.campaigns.get(campaign.id)).phase is not Phase.DONE:
+        calls.append(0)
+        await house.account()
+        house.clock.tick(minutes=1)
+    assert calls == [4, _RELATING_CALLS, 8]
+    assert related == Counter(range(5_000, 5_000 + 21 * _RELATED_AT_ONCE))

@@ -2,10 +2,11 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
-from dev.pureservice.seed import add_reply
+from dev.pureservice.seed import add_reply, set_status
 from shared.domain.campaign import Phase
 from tests.flow.edges import Moments, Stop, another, stop
 
@@ -140,6 +141,50 @@ async def test_a_campaign_by_mail_gets_an_answer_of_its_own_and_no_list(house):
     assert len(answers(house, number)) == 2
 
 
+def copied_by_hand(house, copy: dict, status: str) -> None:
+    """Somebody makes another ticket of it, and all its fields come along."""
+    row = {name: value for name, value in copy.items() if name not in ("id", "requestNumber")}
+    twin = house.world.add("ticket", {**row, "requestNumber": 999_000 + copy["id"]})
+    set_status(house.world, twin, status)
+
+
+async def test_a_copy_that_somebody_has_made_by_hand_does_not_stand_for_the_recipients(house):
+    number = await campaign_over(house, "kari@example.no", "ola@example.no")
+    own = {copy["emailAddress"]: copy["requestNumber"] for copy in house.copies(number)}
+    for copy in house.copies(number):
+        copied_by_hand(house, copy, "Under arbeid")
+    await ask(house, number)
+    listed = rows(house, number, 1)
+    assert {who: row["Sak"] for who, row in listed.items()} == {
+        who: str(sak) for who, sak in own.items()
+    }
+    [note] = answers(house, number)
+    assert "<td>Venter - sluttbruker</td><td>2 saker</td>" in note
+    assert "Under arbeid" not in note
+
+
+async def test_a_ticket_that_is_marked_for_deletion_is_not_counted(house):
+    number = await campaign_over(house)
+    [gone] = [c for c in house.copies(number) if c["emailAddress"] == "kari@example.no"]
+    house.world.change("ticket", gone["id"], {"isMarkedForDeletion": True})
+    await ask(house, number)
+    assert "<td>Venter - sluttbruker</td><td>2 saker</td>" in answers(house, number)[0]
+    assert rows(house, number, 1)["kari@example.no"]["Sak"] == ""
+
+
+async def test_it_tells_of_the_last_campaign_on_the_ticket_and_not_the_last_by_its_letters(house):
+    number = await campaign_over(house, "kari@example.no")
+    first = await house.campaign(number)
+    for ordinal in (2, 10):
+        later = replace(first, id=f"{number}-{ordinal}", phase=Phase.REPORTING)
+        made = await house.ledger.campaigns.create(later)
+        await house.ledger.campaigns.save(made.to(Phase.DONE))
+    await ask(house, number)
+    assert lists(house, number) == [f"svar-{number}-10-1.csv"]
+    [note] = answers(house, number)
+    assert f"{number}-10/" in note
+
+
 async def test_a_list_that_is_refused_is_mentioned(house):
     number = await campaign_over(house)
     house.trouble("status", status=413, method="POST", path="/attachment")
@@ -171,6 +216,7 @@ async def test_a_campaign_that_was_called_off_has_no_answers_to_tell_of(make_hou
     await house.run(5)
     assert (await house.campaign(number)).phase is Phase.CANCELLED
     assert (answers(house, number), house.status(number)) == ([], REVIEW)
+    assert len([note for note in house.notes(number) if "ingenting sendt ut ennå" in note]) == 1
     assert house.copies(number) == []
 
 
