@@ -9,7 +9,7 @@ import importlib
 import sys
 
 TASKS = {
-    "demo": ("dev.demo", "a first simulated campaign, from ticket to report"),
+    "demo": ("dev.demo", "two simulated campaigns, from ticket to report"),
     "test": ("dev.tasks:test", "the tests; further options go to pytest"),
     "up": ("dev.up", "everything at once until Ctrl-C: storage, simulator, mail sink, host"),
     "azurite": ("dev.azurite", "the storage emulator alone"),

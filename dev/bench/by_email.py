@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
@@ -100,20 +101,23 @@ async def _put_settled(services: Services, count: int) -> None:
     assert found
     await services.ledger.campaigns.save(replace(found, phase=Phase.SENDING, starts_at=at))
     table = services.storage.table("deliveries")
-    for first in range(0, count, 50):
-        rows = [
-            row
-            for n in range(first, min(count, first + 50))
-            for row in _settled_rows(n, Outcome(Status.SENT), at)
-        ]
-        await table.write("1-1", *rows)
+    for first in range(0, count, 200):
+        await asyncio.gather(
+            *(
+                table.write("1-1", *_settled_rows(range(start, min(count, start + 50)), at))
+                for start in range(first, min(count, first + 200), 50)
+            )
+        )
 
 
-def _settled_rows(number: int, outcome: Outcome, at: datetime) -> tuple[Insert, Insert]:
-    recipient = Recipient(f"user:{number}", f"Nr. {number}", f"{number}@example.no")
-    opened = OpenDelivery(str(uuid4()), "1-1", recipient, attempt=1)
-    delivery = Delivery(opened.id, "1-1", recipient, "email", outcome.status, settled_at=at)
-    return Insert(f"d:{opened.id}", delivery_columns(delivery)), attempt_row(opened, outcome, at)
+def _settled_rows(numbers: Iterable[int], at: datetime) -> Iterator[Insert]:
+    outcome = Outcome(Status.SENT)
+    for number in numbers:
+        recipient = Recipient(f"user:{number}", f"Nr. {number}", f"{number}@example.no")
+        opened = OpenDelivery(str(uuid4()), "1-1", recipient, attempt=1)
+        delivery = Delivery(opened.id, "1-1", recipient, "email", outcome.status, settled_at=at)
+        yield Insert(f"d:{opened.id}", delivery_columns(delivery))
+        yield attempt_row(opened, outcome, at)
 
 
 def peak_memory(recipients: int) -> float:

@@ -166,16 +166,14 @@ class _Look:
         self._playground = playground
         self._parent = parent
         self._expected = expected
-        there = self._files(parent)
-        self._going_along = {
-            name: there[name] for name in (*expected["files"], *expected["pictures"])
-        }
+        going_along = {*expected["files"], *expected["pictures"]}
+        self._files_wanted = [one for one in self._files(parent) if one[0] in going_along]
 
-    def _files(self, ticket: Row) -> dict[str, bytes]:
-        return {
-            file["fileName"]: self._playground.download(file["id"])
+    def _files(self, ticket: Row) -> list[tuple[str, bytes]]:
+        return sorted(
+            (file["fileName"], self._playground.download(file["id"]))
             for file in ticket["attachments"]
-        }
+        )
 
     def at(self, copy: Row) -> Row:
         names = {file["id"]: file["fileName"] for file in copy["attachments"]}
@@ -209,7 +207,7 @@ class _Look:
             "description": self._parent["description"],
             "classification": {**self._parent["classification"], "assignedAgentId": None},
             "relations": [{"type": RELATION, "ticketId": self._parent["id"]}],
-            "files": self._going_along,
+            "files": self._files_wanted,
             "mails": [
                 {
                     "to": address,

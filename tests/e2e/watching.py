@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from dev.playground import Playground
 from shared.bootstrap import bootstrap
@@ -31,6 +32,12 @@ def status(here: Playground, number: int) -> str:
 def received(here: Playground) -> Counter[str]:
     """How many mails each address has got from us."""
     return Counter(mail["X-Envelope-To"].lower() for mail in here.sink.messages())
+
+
+def copies_of(here: Playground, number: int) -> list[dict[str, Any]]:
+    """The tickets that recipients have got, as a person sees them."""
+    copies: list[dict[str, Any]] = here.sim("GET", f"copies/{number}")
+    return copies
 
 
 def outcomes(here: Playground, campaign: str) -> Counter[Status]:

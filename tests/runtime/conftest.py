@@ -6,6 +6,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -23,7 +24,7 @@ from .worker import Worker, find_python
 #: We call its native seam, which is no public interface: another minor version may move it.
 LIBRARY = "azure-functions-runtime==1.3.*"
 VENV = WORK / "runtime"
-QUEUE = "runtime-deliver-email"
+EMAIL_QUEUE, TICKET_QUEUE = "runtime-deliver-email", "runtime-deliver-ticket"
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +68,17 @@ def azurite() -> Iterator[str]:
 
 
 @pytest.fixture
-def queue(azurite: str) -> Iterator[QueueClient]:
-    with QueueClient.from_connection_string(
-        azurite, QUEUE, message_decode_policy=TextBase64DecodePolicy()
-    ) as client:
-        yield client
+def queues(azurite: str) -> Iterator[dict[str, QueueClient]]:
+    """The queue of each channel."""
+    with ExitStack() as stack:
+        yield {
+            channel: stack.enter_context(
+                QueueClient.from_connection_string(
+                    azurite, name, message_decode_policy=TextBase64DecodePolicy()
+                )
+            )
+            for channel, name in (("email", EMAIL_QUEUE), ("ticket", TICKET_QUEUE))
+        }
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Tenant:
 
 @pytest.fixture(scope="module")
 def tenant() -> Iterator[Tenant]:
-    world = World(switches=Switches(calls_per_minute=0))
+    world = World(switches=Switches(calls_per_minute=0, mail_queued_reads=0))
     seed_base(world)
     key = secrets.token_urlsafe()
     listening = socket.create_server(("127.0.0.1", 0))
@@ -112,10 +119,14 @@ def app(python: str, azurite: str, tenant: Tenant, sink: MailSink) -> Iterator[W
         "PURESERVICE_URL": tenant.url,
         "PURESERVICE_KEY": tenant.key,
         "SMTP_PORT": str(sink.port),
-        "DELIVER_EMAIL_QUEUE": QUEUE,
+        "DELIVER_EMAIL_QUEUE": EMAIL_QUEUE,
+        "DELIVER_TICKET_QUEUE": TICKET_QUEUE,
         "ONLY_SEND_TO": "*",
         "UNDO_SECONDS": "0",
         "EMAIL_RATE": "0",
+        "PURESERVICE_RATE": "0",
+        "TICKET_CHECK_SECONDS": "1",
+        "LISTS": "update",
     }
     with Worker(python, ROOT, EXAMPLE | changes) as worker:
         yield worker
