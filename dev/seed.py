@@ -14,7 +14,11 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m dev seed", description=__doc__)
     parser.add_argument("--recipients", type=int, default=20, metavar="N")
     parser.add_argument("--scenario", choices=["email", "ticket"], default="email")
-    parser.add_argument("--trigger", choices=["communication", "failed_email"])
+    parser.add_argument(
+        "--trigger",
+        choices=["communication", "failed_email"],
+        help="how the message is written; must be what MESSAGE_TRIGGER says, or the app stops",
+    )
     parser.add_argument("--plain", action="store_true", help="none of the tricky recipients")
     parser.add_argument("--draft", action="store_true", help="leave out the go status")
     url = os.environ.get("PURESERVICE_URL", "http://127.0.0.1:7080")

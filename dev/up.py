@@ -24,7 +24,12 @@ START_SECONDS = 60
 def main(argv: list[str]) -> int:
     """Start all parts, each line they say under their name; stop them together."""
     parser = argparse.ArgumentParser(prog="python -m dev up", description=__doc__)
-    parser.add_argument("--settings", type=Path, default=ROOT / "local.settings.example.json")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        default=ROOT / "local.settings.example.json",
+        help="the host's settings; without it those of the example, whatever else there is",
+    )
     options = parser.parse_args(argv)
     if taken := [port for _, ports in PARTS.values() for port in ports if _listens(port)]:
         raise SetupError(f"Something already listens on port {', '.join(map(str, taken))}.")
@@ -40,7 +45,8 @@ def main(argv: list[str]) -> int:
             "\nReady. Stop with Ctrl-C.\n"
             "  the app          http://127.0.0.1:7071/api/health\n"
             "  Pureservice      http://127.0.0.1:7080\n"
-            f"  sent mail        {WORK / 'mail'}\n",
+            f"  sent mail        {WORK / 'mail'}\n"
+            f"  settings         {options.settings.name}\n",
             flush=True,
         )
         process.wait_until(lambda: any(child.poll() is not None for child in children.values()))

@@ -7,8 +7,9 @@ import os
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 
 import httpx
@@ -105,14 +106,32 @@ def load(file: Path | None, default: Path) -> str:
     """
     path = file or default
     if path.is_file():
-        os.environ.update(read_file(path))
-        return f"Innstillingene er fra {path.name}; miljøvariabler går foran."
+        values = read_file(path)
+        os.environ.update(values)
+        return "\n".join(
+            [
+                f"Innstillingene er fra {path.name}; miljøvariabler går foran.",
+                *(f"  ADVARSEL {told}" for told in _misspelt(values)),
+            ]
+        )
     if file:
         raise AppError(f"Finner ikke {file}.")
     return (
         f"Det er ingen {path.name} her, så bare miljøvariabler blir lest.\n"
         f"Mangler det noe, så kopier {EXAMPLE} til {path.name} og fyll ut."
     )
+
+
+def _misspelt(names: Iterable[str]) -> list[str]:
+    """What the file sets and nobody reads: a default is used instead, without a word."""
+    known = {*Settings.model_fields, "FUNCTIONS_WORKER_RUNTIME"}
+    told = []
+    for name in sorted({*names} - known):
+        if not name.startswith(("AzureWebJobs", "APPLICATIONINSIGHTS_", "FUNCTIONS_")):
+            near = get_close_matches(name, known, 1)
+            guess = f" Mente du {near[0]}?" if near else ""
+            told.append(f"{name} er ingen innstilling, og har ingen virkning.{guess}")
+    return told
 
 
 def unreadable(error: SetupError) -> list[Finding]:

@@ -49,7 +49,7 @@ class Lookup:
         """For each row who is meant, or what is wrong with it and what to do about it."""
         await self._ask_numbers({line.organization_number for line in lines} - {""})
         rest = [line for line in lines if not self._numbers.of(line.organization_number)]
-        await self._ask_names({line.name for line in rest} - {""})
+        await self._ask_names({line.name for line in lines} - {""})
         rest = [line for line in rest if not self._names.of(_name_key(line.name))]
         await self._ask_addresses({line.address for line in rest} - {""})
         return [(line, self._meant(line)) for line in lines]
@@ -110,8 +110,19 @@ class Lookup:
             (line.address, self._addresses.of(_address_key(line.address)), "adressen"),
         ):
             if told and found:
-                return self._only(line, by, found)
+                return self._disagreement(line, found) or self._only(line, by, found)
         return _unknown(line)
+
+    def _disagreement(self, line: Line, found: list[Owner]) -> Finding | None:
+        """A row whose name is that of another company than its number says."""
+        named = self._names.of(_name_key(line.name))
+        if not named or {_told(one) for one in named} & {_told(one) for one in found}:
+            return None
+        return _trouble(
+            line,
+            f"nummeret eller adressen hører til {_told(found[0])}, men navnet er «{line.name}».",
+            "Rett det som er feil i filen.",
+        )
 
     def _only(self, line: Line, by: str, found: list[Owner]) -> Member | Finding:
         """The one that is in use, unless it has another organisation number than the row."""
@@ -167,7 +178,8 @@ def _unknown(line: Line) -> Finding:
     return _trouble(
         line,
         f"finner ikke «{told}» i Pureservice.",
-        "Se etter skrivefeil, eller registrer firmaet eller brukeren der først.",
+        "Se etter skrivefeil, eller registrer firmaet eller brukeren der først. Navn slås bare opp"
+        " blant firmaer; personer finnes på e-postadressen.",
     )
 
 

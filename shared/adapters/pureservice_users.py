@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from shared.adapters.pureservice_wire import Answer, Wire, quoted
 from shared.domain.delivery import Reason
@@ -54,17 +55,24 @@ class PureserviceUsers:
         self._wire = wire
         self._claims = claims
         self._clock = clock
+        #: Workers on this host wait for each other; the claim is between hosts.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def for_recipient(self, recipient: Recipient) -> int:
         """The id of the user who gets this recipient's ticket. No call for those who are known.
 
-        A company's address belongs to one user, made if need be by one worker on one host; the
-        others raise TransientError meanwhile. PermanentError when the address is that of a user
-        who is disabled, or whom Pureservice would write to at another address.
+        A company's address belongs to one user, made if need be by one worker on one host; those
+        on other hosts raise TransientError meanwhile. PermanentError when the address is that of
+        a user who is disabled, or whom Pureservice would write to at another address.
         """
         if recipient.user:
             return recipient.user
         key = address_key(recipient.address)
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        async with turn:
+            return await self._claimed(recipient, key)
+
+    async def _claimed(self, recipient: Recipient, key: str) -> int:
         claim = await self._claims.take(key, self._clock(), self._lease)
         if claim is None:
             raise TransientError(f"pureservice: a user for {recipient.member} is being looked for")

@@ -150,8 +150,11 @@ class Campaign:
 
     @property
     def took(self) -> timedelta:
-        """From when the first might leave until nothing was open."""
-        return self.finished_at - self.starts_at
+        """From when the first might leave until nothing was open, in minutes as a clock shows."""
+        starts, finished = (
+            at.replace(second=0, microsecond=0) for at in (self.starts_at, self.finished_at)
+        )
+        return finished - starts
 
     @property
     def ordinal(self) -> int:

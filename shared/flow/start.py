@@ -48,6 +48,7 @@ async def start(
             campaign=campaign,
             ends_at=None if takes is None else campaign.starts_at + takes,
             by_status=bool(names.running or names.ready),
+            may_be_regretted=settings.UNDO_SECONDS > 0,
             test_list=not settings.allowed.everybody,
         )
         await post(helpdesk, ticket.id, note, html)

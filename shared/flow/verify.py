@@ -32,15 +32,17 @@ async def verify(
 ) -> None:
     """Settle what has been answered; what has not is asked about later, less often as time goes.
 
-    A portion that is not full waits for more to come, but no longer than the first check waits.
+    A portion that is not full waits for more, if there is more to come, but no longer than the
+    first check waits.
     None is asked about after `until`: it is still due in the next round.
     What has no answer after TICKET_WAIT_MINUTES is *uncertain*, with the reason; without one it
     has gone out, and only what we wanted to write about it is still missing.
     """
     due = await ledger.deliveries.unanswered(campaign.id, clock())
+    more_to_come = bool(due) and await ledger.deliveries.more_open_than(campaign.id, len(due))
     for portion in _portions(due):
         waited = min(one.not_before for one in portion) + settings.first_check
-        if len(portion) < AT_ONCE and clock() < waited:
+        if len(portion) < AT_ONCE and more_to_come and clock() < waited:
             continue
         if until is not None and clock() >= until:
             return

@@ -373,6 +373,11 @@ class Deliveries:
         )
         return [read_open(campaign, row) async for row in rows]
 
+    async def more_open_than(self, campaign: str, count: int) -> bool:
+        """Whether more deliveries are open than so many."""
+        rows = self._range(campaign, "o:", columns=["round"], limit=count + 1)
+        return sum([1 async for _ in rows]) > count
+
     async def ask_later(self, asked: Sequence[tuple[OpenDelivery, datetime]]) -> None:
         """Note when to ask again. What has been settled meanwhile stays settled."""
         await self._note_all((one, {"not_before": stamp(not_before)}) for one, not_before in asked)

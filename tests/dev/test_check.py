@@ -926,3 +926,15 @@ def test_the_exit_status_is_one_when_something_is_missing(
     )
     assert main(["--settings", str(file)]) == 1
     assert "PURESERVICE_URL: får ikke svar fra 127.0.0.1" in capsys.readouterr().out
+
+
+def test_a_misspelt_name_in_the_file_is_pointed_out(tmp_path, monkeypatch):
+    file = tmp_path / "local.settings.json"
+    values = {**EXAMPLE, "TICKET_STATU": "Ny", "AzureWebJobsFeatureFlags": "x"}
+    file.write_text(json.dumps({"Values": values}), "utf-8")
+    for name in values:
+        monkeypatch.setenv(name, "")  # so that what is read is forgotten after the test
+    told = load(file, file)
+    assert "TICKET_STATU er ingen innstilling" in told
+    assert "Mente du TICKET_STATUS?" in told
+    assert "AzureWebJobsFeatureFlags" not in told

@@ -514,7 +514,7 @@ async def with_tickets(house, recipients: int, *, answer=fine, refused: int = 0)
         (
             [None] * 3,
             1,
-            "2 av 3 mottakere har fått hver sin sak, og meldingen er sendt fra alle.",
+            "2 av 3 mottakere har fått hver sin sak, og meldingen er sendt fra alle disse sakene.",
         ),
         ([None] * 3, 2, "1 av 3 mottakere har fått sin egen sak, og meldingen er sendt fra den."),
         ([None] * 3, 3, "Ingen saker er opprettet."),

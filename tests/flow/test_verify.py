@@ -40,10 +40,10 @@ def always(outcome: Outcome | None) -> Provider:
     return Provider(lambda one: outcome)
 
 
-async def submitted(house, recipients: int, **options):
-    """A campaign whose messages have just been posted."""
-    campaign = await under_way(house, recipients, channel="ticket", **options)
-    for one in await house.deliveries(campaign):
+async def submitted(house, recipients: int, to_come: int = 0, **options):
+    """A campaign whose messages have just been posted, but for those to come."""
+    campaign = await under_way(house, recipients + to_come, channel="ticket", **options)
+    for one in (await house.deliveries(campaign))[:recipients]:
         await submit(house, campaign, one.id)
     return campaign
 
@@ -73,7 +73,7 @@ async def the_only(house, campaign):
 async def test_full_portions_are_asked_about_at_once_and_the_rest_waits_no_longer_than_at_first(
     house,
 ):
-    campaign, provider = await submitted(house, 2 * AT_ONCE + 5), Provider()
+    campaign, provider = await submitted(house, 2 * AT_ONCE + 5, to_come=1), Provider()
     house.clock.now += house.settings.first_check - MINUTE / 60
     await look(house, campaign, provider)
     assert provider.asked == []
@@ -86,7 +86,15 @@ async def test_full_portions_are_asked_about_at_once_and_the_rest_waits_no_longe
     house.clock.tick(seconds=1)
     await look(house, campaign, provider)
     assert [len(portion) for portion in provider.asked] == [AT_ONCE, AT_ONCE, 5]
-    assert await house.statuses(campaign) == {Status.SENT: 2 * AT_ONCE + 5}
+    assert await house.statuses(campaign) == {Status.SENT: 2 * AT_ONCE + 5, Status.PLANNED: 1}
+
+
+async def test_a_rest_that_nothing_can_fill_does_not_wait(house):
+    campaign, provider = await submitted(house, AT_ONCE + 5), Provider()
+    house.clock.now += house.settings.first_check
+    await look(house, campaign, provider)
+    assert [len(portion) for portion in provider.asked] == [AT_ONCE, 5]
+    assert await house.statuses(campaign) == {Status.SENT: AT_ONCE + 5}
     assert not await house.ledger.deliveries.any_open(campaign.id)
 
 
@@ -114,7 +122,7 @@ async def test_the_last_look_is_when_the_wait_is_over(make_house, minutes):
 
 async def test_a_delivery_alone_is_asked_about_too(house):
     ages = await ages_when_asked(house, always(NOT_MAILED), 1)
-    assert ages[0] == 4
+    assert ages[0] == 2  # nothing more can come to fill its portion
     assert 60 <= ages[-1] <= 62
     assert len(ages) <= 6
 
