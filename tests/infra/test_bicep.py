@@ -60,9 +60,14 @@ def scopes(resources: list[Resource]) -> set[str]:
 
 
 def read(values: dict[str, Any]) -> Settings:
-    """As the app would read them, from text."""
-    values = {name: value for name, value in values.items() if name in Settings.model_fields}
-    return Settings(**values)
+    """As the app would read them, from text; secrets have been fetched from the vault."""
+    return Settings(
+        **{
+            name: "fetched" if str(value).startswith("@Microsoft.KeyVault(") else value
+            for name, value in values.items()
+            if name in Settings.model_fields
+        }
+    )
 
 
 # --- the files ---
