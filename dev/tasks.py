@@ -7,9 +7,10 @@ from dev.setup import ROOT
 
 
 def test(options: list[str]) -> int:
-    """Pytest with these options; its exit status."""
+    """Pytest with these options; without any, all tests on every core. Its exit status."""
     import pytest
 
+    options = options or ["-n", "auto", "--dist", "loadfile"]
     # In this process, so that Ctrl-C reaches pytest alone and fixtures are taken down.
     return int(pytest.main(options))
 

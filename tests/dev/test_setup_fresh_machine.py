@@ -124,7 +124,7 @@ def test_a_child_stops_when_it_is_asked_to(tmp_path: Path) -> None:
     child = process.start_task("mail", "--port", "0", "--dir", str(tmp_path))
     assert child.stdout
     assert "ready" in child.stdout.readline()
-    assert process.stop(child) == 0
+    assert process.stop(child) in (0, 130)  # 130: it was on its way from ready to waiting
 
 
 def test_a_child_stops_when_its_parent_was_killed(tmp_path: Path) -> None:
