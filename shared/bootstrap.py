@@ -18,7 +18,7 @@ from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
 from shared.flow.wording import log_entry
 from shared.ledger import Ledger
-from shared.ports import Clock, Files
+from shared.ports import Channel, Clock, Files, Queue
 from shared.settings import Settings
 from shared.web.health import Health
 
@@ -71,12 +71,14 @@ def bootstrap(
         mail=smtp,
         log_entry=log_entry,
     )
-    mails = Pace("email", settings.EMAIL_RATE)
-    calls = Pace("ticket", settings.PURESERVICE_RATE, CALLS, CALLS_FOR_UNKNOWN)
-    by_mail = settings.TICKET_MESSAGE_VIA == "email"
+    paces = {
+        "email": Pace("email", settings.EMAIL_RATE),
+        "ticket": Pace("ticket", settings.PURESERVICE_RATE, CALLS, CALLS_FOR_UNKNOWN),
+    }
     lost_after = timedelta(seconds=settings.RELEASE_AGAIN_SECONDS)
     email_queue = storage.queue(settings.DELIVER_EMAIL_QUEUE)
     ticket_queue = storage.queue(settings.DELIVER_TICKET_QUEUE)
+    channels: tuple[tuple[Channel, Queue], ...] = ((smtp, email_queue), (ticket, ticket_queue))
     return Services(
         settings=settings,
         clock=clock,
@@ -90,8 +92,10 @@ def bootstrap(
         ticket=ticket,
         directory=PureserviceLists(settings, helpdesk.wire, helpdesk.names),
         lanes={
-            "email": Lane(smtp, email_queue, (mails,), lost_after),
-            "ticket": Lane(ticket, ticket_queue, (calls, mails)[: 1 + by_mail], lost_after),
+            channel.name: Lane(
+                channel, queue, tuple(paces[gate] for gate in channel.gates), lost_after
+            )
+            for channel, queue in channels
         },
         health=Health({"storage": storage, "pureservice": helpdesk, "smtp": smtp}, clock),
     )

@@ -42,6 +42,7 @@ from shared.domain.helpdesk import (
     TicketState,
 )
 from shared.domain.message import Classification
+from shared.domain.portions import in_portions
 from shared.domain.recipient import Member, MemberKind, address_key, normalise_address
 from shared.domain.recipient_ticket import ticket_key
 from shared.errors import PermanentError, SetupError, TransientError, UtsendelseError
@@ -353,13 +354,7 @@ class Pureservice:
         return [row.text for row in answer.communications]
 
     async def add_note(self, ticket_id: int, html: str) -> None:
-        note = {
-            "text": html,
-            "type": NOTE,
-            "direction": INTERNAL,
-            "links": {"ticket": {"id": ticket_id}},
-        }
-        await self._post("/communication/", {"communications": [note]})
+        await self._post("/communication/", note_on(ticket_id, html))
 
     # -- files
 
@@ -385,13 +380,9 @@ class Pureservice:
         await self._post(
             "/attachment",
             {
-                "name": PurePath(name).stem,
-                "fileName": name,
-                "size": f"{len(data) / 1024:.2f}K",
-                "contentType": content_type,
+                **file_row(name, content_type, visible=False),
+                **bytes_of(data),
                 "ticketId": ticket_id,
-                "bytes": b64encode(data).decode(),
-                "isVisible": False,
             },
         )
 
@@ -442,8 +433,7 @@ class Pureservice:
 
     async def users_at(self, addresses: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
-        for first in range(0, len(addresses), _ADDRESSES_AT_ONCE):
-            some = addresses[first : first + _ADDRESSES_AT_ONCE]
+        for some in in_portions(addresses, _ADDRESSES_AT_ONCE):
             users = reachable(await registered(self.wire, some))
             # where several have it, the first: as `PureserviceUsers` does
             theirs = {
@@ -460,6 +450,31 @@ class Pureservice:
 
     async def _patch(self, path: str, body: dict[str, Any], accept: str = JSON_API) -> None:
         await self.wire.write("PATCH", path, body, content_type="application/json", accept=accept)
+
+
+def note_on(ticket_id: int, html: str) -> dict[str, Any]:
+    """The body for an internal note: of all that can be posted, what is sure not to be mailed."""
+    note = {
+        "text": html,
+        "type": NOTE,
+        "direction": INTERNAL,
+        "links": {"ticket": {"id": ticket_id}},
+    }
+    return {"communications": [note]}
+
+
+def file_row(name: str, content_type: str, *, visible: bool) -> dict[str, Any]:
+    """What every attachment says of itself, however its bytes come."""
+    return {
+        "name": PurePath(name).stem,
+        "fileName": name,
+        "contentType": content_type,
+        "isVisible": visible,
+    }
+
+
+def bytes_of(data: bytes) -> dict[str, Any]:
+    return {"bytes": b64encode(data).decode(), "size": f"{len(data) / 1024:.2f}K"}
 
 
 class _Lookup:

@@ -1,7 +1,7 @@
 """Who a recipient is as a user of Pureservice: found on the list, by the address, or made once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from weakref import WeakValueDictionary
 
@@ -17,25 +17,11 @@ NOTIFIED = 1  #: the one notification scheme that is known to have been written
 FIRST_NAME = "Postmottak"
 
 
-async def registered(wire: Wire, addresses: Sequence[str]) -> Answer:
-    """The entities that hold these addresses, however they are spelt, and their users.
-
-    In smaller portions if it must be: how long a filter may be is not known.
-    """
+async def registered(wire: Wire, addresses: Iterable[str]) -> Answer:
+    """The entities that hold these addresses, however they are spelt, and their users."""
     spelt = sorted({text for address in addresses for text in spellings(address)})
-    try:
-        return await wire.all(
-            "/emailaddress/",
-            "emailaddresses",
-            filter=" OR ".join(f"email == {quoted(text)}" for text in spelt),
-            include="user",
-        )
-    except PermanentError:
-        if len(addresses) < 2:
-            raise
-        half = len(addresses) // 2
-        first = await registered(wire, addresses[:half])
-        return first.and_then(await registered(wire, addresses[half:]))
+    terms = [f"email == {quoted(text)}" for text in spelt]
+    return await wire.any_of("/emailaddress/", "emailaddresses", terms, include="user")
 
 
 def reachable(answer: Answer) -> dict[int, str]:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -391,6 +391,24 @@ class Wire:
             more, last = await self.page(path, plural, len(answer.keys(plural)), **query)
             answer = answer.and_then(more)
         return answer
+
+    async def any_of(
+        self, path: str, plural: str, terms: Sequence[str], *, of: str = "", **query: str
+    ) -> Answer:
+        """Every row that one of the terms finds, of those that `of` allows.
+
+        In halves where the filter is refused: how long one may be is not known.
+        """
+        either = " OR ".join(terms)
+        narrowed = f"{of} AND ({either})" if of else either
+        try:
+            return await self.all(path, plural, filter=narrowed, **query)
+        except PermanentError:
+            if len(terms) < 2:
+                raise
+            half = len(terms) // 2
+            first = await self.any_of(path, plural, terms[:half], of=of, **query)
+            return first.and_then(await self.any_of(path, plural, terms[half:], of=of, **query))
 
     async def file(self, path: str) -> tuple[str, bytes]:
         """A file's media type and bytes."""

@@ -17,13 +17,13 @@ from functools import partial
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
 from shared.adapters import mime
+from shared.adapters.frozen_files import content_of
 from shared.domain.delivery import OpenDelivery
 from shared.domain.html import one_line
 from shared.domain.message import Message
 from shared.errors import (
     PermanentError,
     StoppedError,
-    StorageError,
     ThrottledError,
     TransientError,
     UncertainError,
@@ -220,15 +220,7 @@ class SmtpChannel:
         return await asyncio.shield(task)
 
     async def _make_body(self, message: Message) -> bytes:
-        files = []
-        for file in message.files:
-            try:
-                data = await self._files.get(file.blob)
-            except StorageError as error:
-                raise TransientError(f"smtp: the attachment {file.blob} is out of reach") from error
-            if data is None:
-                raise TransientError(f"smtp: the attachment {file.blob} is gone from storage")
-            files.append((file, data))
+        files = [(file, await content_of(file, self._files, "smtp")) for file in message.files]
         return await asyncio.to_thread(mime.body, message, files)
 
 

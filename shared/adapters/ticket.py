@@ -10,22 +10,22 @@ ended without an answer is looked up, once it can no longer be under way.
 import asyncio
 import logging
 import re
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import PurePath
 from typing import Any
 
+from shared.adapters.frozen_files import content_of
 from shared.adapters.pureservice import (
     FAILED,
-    INTERNAL,
     MESSAGE,
-    NOTE,
     OUTBOUND,
     REFERENCE,
     SENT,
     SILENT,
+    bytes_of,
+    file_row,
+    note_on,
 )
 from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.pureservice_wire import (
@@ -44,7 +44,6 @@ from shared.domain.recipient import Recipient, normalise_address, spellings
 from shared.domain.recipient_ticket import RecipientTicket, ticket_key
 from shared.errors import (
     PermanentError,
-    StorageError,
     TransientError,
     UncertainError,
 )
@@ -200,7 +199,11 @@ class TicketChannel:
         copying: bool,
     ) -> Made:
         files = _files(message)
-        uploads = {} if copying else {file: await self._content(file) for file in files}
+        uploads = (
+            {}
+            if copying
+            else {file: await content_of(file, self._files, self.name) for file in files}
+        )
         hidden = self._settings.TICKET_VISIBILITY == "hidden"
         temporary = [{"temporaryId": f"file-{n}", "type": "attachment"} for n in range(len(files))]
         row = {
@@ -245,7 +248,10 @@ class TicketChannel:
     async def _upload_to(self, ticket: RecipientTicket, file: File) -> int:
         """The file sent anew, since it did not come by copying."""
         self._no_more_copying(ticket.id, file)
-        row = {**_attachment(file, await self._content(file)), "ticketId": ticket.id}
+        row = {
+            **_attachment(file, await content_of(file, self._files, self.name)),
+            "ticketId": ticket.id,
+        }
         return (await self._wire.create("/attachment", "attachments", row, flat=True)).id
 
     def _no_more_copying(self, ticket: int, file: File) -> None:
@@ -257,15 +263,6 @@ class TicketChannel:
             "/attachment/", "attachments", filter=f"ticketId == {ticket.id}"
         )
         return answer.attachments
-
-    async def _content(self, file: File) -> bytes:
-        try:
-            data = await self._files.get(file.blob)
-        except StorageError as error:
-            raise TransientError(f"ticket: the attachment {file.blob} is out of reach") from error
-        if data is None:
-            raise TransientError(f"ticket: the attachment {file.blob} is gone from storage")
-        return data
 
     # -- the message
 
@@ -299,23 +296,14 @@ class TicketChannel:
         sent = Receipt(str(ticket.begun()), receipt.detail)
         try:
             async with asyncio.timeout(self._to_log.total_seconds()):
-                await self._write_log(ticket, self._log_entry(delivery, message))
+                entry = note_on(ticket.id, self._log_entry(delivery, message))
+                await self._wire.write("POST", "/communication/", entry)
         except TransientError as error:
             log.warning("ticket.log_later delivery_id=%s because=%s", delivery.id, error)
             return replace(sent, final=False)
         except (PermanentError, UncertainError, TimeoutError) as error:
             log.warning("ticket.not_logged delivery_id=%s because=%s", delivery.id, error)
         return sent
-
-    async def _write_log(self, ticket: RecipientTicket, html: str) -> None:
-        # a note: of all that can be posted, the one thing that is sure not to be sent to anybody
-        row = {
-            "text": html,
-            "type": NOTE,
-            "direction": INTERNAL,
-            "links": {"ticket": {"id": ticket.id}},
-        }
-        await self._wire.write("POST", "/communication/", {"communications": [row]})
 
     # -- what became of it
 
@@ -371,19 +359,15 @@ class TicketChannel:
         return Outcome(Status.SENT if receipt.final else Status.SUBMITTED)
 
     async def _mails(self, tickets: Sequence[int]) -> dict[int, list[MessageRow]]:
-        """The mails out of these tickets, oldest first; in smaller portions if it must be."""
+        """The mails out of these tickets, oldest first."""
         if not tickets:
             return {}
-        any_of_them = " OR ".join(f"ticketId == {id_}" for id_ in tickets)
-        try:
-            answer = await self._wire.all(
-                "/email/", "emails", filter=f"direction == {OUTBOUND} AND ({any_of_them})"
-            )
-        except PermanentError:
-            if len(tickets) == 1:
-                raise
-            half = len(tickets) // 2  # how long a filter may be is not known
-            return {**await self._mails(tickets[:half]), **await self._mails(tickets[half:])}
+        answer = await self._wire.any_of(
+            "/email/",
+            "emails",
+            [f"ticketId == {id_}" for id_ in tickets],
+            of=f"direction == {OUTBOUND}",
+        )
         found: dict[int, list[MessageRow]] = {}
         for row in answer.emails:
             if row.ticket_id is not None and not (row.is_initial or row.is_system):
@@ -428,19 +412,10 @@ def _links(classification: Classification) -> dict[str, dict[str, int]]:
 
 def _attachment(file: File, content: bytes | None) -> dict[str, Any]:
     """The file for a new ticket: its bytes, or which one to copy."""
-    told: dict[str, Any] = (
-        {"attachmentCopyId": file.original}
-        if content is None
-        else {"bytes": b64encode(content).decode(), "size": f"{len(content) / 1024:.2f}K"}
-    )
-    shown = {"embedded": True, "contentId": file.content_id} if file.content_id else {}
     return {
-        "name": PurePath(file.name).stem,
-        "fileName": file.name,
-        "contentType": file.content_type,
-        "isVisible": True,
-        **shown,
-        **told,
+        **file_row(file.name, file.content_type, visible=True),
+        **({"embedded": True, "contentId": file.content_id} if file.content_id else {}),
+        **({"attachmentCopyId": file.original} if content is None else bytes_of(content)),
     }
 
 

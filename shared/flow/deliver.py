@@ -91,11 +91,9 @@ async def _send(
         receipt = await channel.send(claimed, message, note)
     except (ThrottledError, StoppedError) as error:
         wait = error.retry_after if isinstance(error, ThrottledError) else STOPPED_FOR
-        log.warning(
-            "deliver.channel_waits channel=%s because=%s", error.gate or channel.name, error
-        )
-        await deliveries.put_back(claimed, clock() + wait)
         gate = error.gate or channel.name
+        log.warning("deliver.channel_waits channel=%s because=%s", gate, error)
+        await deliveries.put_back(claimed, clock() + wait)
         await watch.close_gate(gate, clock() + wait, str(error), clock())
         return
     except TransientError as error:

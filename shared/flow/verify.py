@@ -1,13 +1,13 @@
 """Verify: has what a provider took on really gone out? Asked for many deliveries at a time."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
 
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.portions import in_portions
 from shared.errors import PermanentError
 from shared.ledger import Ledger
 from shared.ports import Asked, Clock
@@ -40,7 +40,7 @@ async def verify(
     """
     due = await ledger.deliveries.unanswered(campaign.id, clock())
     more_to_come = bool(due) and await ledger.deliveries.more_open_than(campaign.id, len(due))
-    for portion in _portions(due):
+    for portion in in_portions(due, AT_ONCE):
         waited = min(one.not_before for one in portion) + settings.first_check
         if len(portion) < AT_ONCE and more_to_come and clock() < waited:
             continue
@@ -78,10 +78,3 @@ def _next_look(one: OpenDelivery, settings: Settings, now: datetime) -> datetime
     """At twice its age, but not beyond the time when we give up."""
     wait = max(settings.first_check, now - one.submitted_at)
     return min(now + wait, one.submitted_at + settings.longest_wait)
-
-
-_Item = TypeVar("_Item")
-
-
-def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    return (items[i : i + AT_ONCE] for i in range(0, len(items), AT_ONCE))

@@ -10,11 +10,10 @@
 follows the answer, not the size of the campaign, and there is no counter to fight over.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 from uuid import uuid4
 
 from shared.domain.delivery import (
@@ -28,6 +27,7 @@ from shared.domain.delivery import (
     Status,
 )
 from shared.domain.pace import LOST_AFTER
+from shared.domain.portions import in_portions
 from shared.domain.recipient import LeftOut
 from shared.errors import ClashError, DoubtfulError, StorageError
 from shared.ledger.delivery_rows import (
@@ -73,13 +73,13 @@ class Deliveries:
         `d:` and `o:` are inserted together and never replaced: what has been settled since
         cannot come to life again.
         """
-        for some in _portions(planned, _TRANSACTION // 2):
+        for some in in_portions(planned, _TRANSACTION // 2):
             try:
                 await self._table.write(campaign, *(w for one in some for w in new_rows(one)))
             except StorageError:
                 for one in some:  # a clash names only the first row it met
                     await self._plan_one(one)
-        for leavings in _portions(left_out, _TRANSACTION):
+        for leavings in in_portions(left_out, _TRANSACTION):
             await self._table.write(campaign, *(left_out_row(one) for one in leavings))
 
     async def _plan_one(self, delivery: Delivery) -> None:
@@ -115,7 +115,7 @@ class Deliveries:
         await self._discard(campaign, [row async for row in left_out])
 
     async def _discard(self, campaign: str, rows: Sequence[Row], also: str = "") -> None:
-        for some in _portions(rows, _TRANSACTION // 2):
+        for some in in_portions(rows, _TRANSACTION // 2):
             try:
                 await self._table.write(campaign, *(w for row in some for w in _gone(row, also)))
             except ClashError:
@@ -157,7 +157,7 @@ class Deliveries:
             merge = Merge(f"o:{one.id}", columns, one.version)
             merges.setdefault(one.campaign, []).append(merge)
         for campaign, writes in merges.items():
-            for some in _portions(writes, _TRANSACTION):
+            for some in in_portions(writes, _TRANSACTION):
                 try:
                     await self._table.write(campaign, *some)
                 except StorageError:
@@ -446,13 +446,6 @@ class Deliveries:
         limit: int | None = None,
     ) -> AsyncIterator[Row]:
         return self._table.query(campaign, prefix, after(prefix), where, columns, limit)
-
-
-_Item = TypeVar("_Item")
-
-
-def _portions(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
 
 
 def _gone(row: Row, also: str) -> list[Write]:
