@@ -17,6 +17,10 @@ TASKS = {
     "mail": ("dev.mail", "the mail sink alone"),
     "host": ("dev.host", "the Functions host alone"),
     "seed": ("dev.seed", "put a scenario into a running simulator"),
+    "chaos": (
+        "dev.chaos",
+        "a campaign while hosts are killed, storage restarts and items come twice",
+    ),
     "bench": ("dev.bench", "measure storage requests, memory and speed"),
     "lists": ("dev.lists", "bring recipient lists in step with LIST_RULES or a spreadsheet"),
     "check": ("dev.check", "is this set-up complete? against the settings in use"),

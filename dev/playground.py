@@ -41,6 +41,8 @@ class Playground:
     undo window, and there is no rate: what takes hours for good reasons takes seconds here.
     """
 
+    lines_kept = 200  #: of what each part says
+
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self._changes = settings
@@ -48,9 +50,8 @@ class Playground:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self.azurite = stack.enter_context(Azurite())
-            self.sink = stack.enter_context(MailSink(self.folder / "mail"))
-            port = _free_port()
+            storage, mail_port = self._start_storage(stack), self._start_mail(stack)
+            port = free_port()
             self.url = f"http://127.0.0.1:{port}"
             self._client = stack.enter_context(httpx.Client(base_url=self.url, timeout=120))
             self.simulator = self._child(
@@ -59,10 +60,10 @@ class Playground:
             self._wait_for(self.simulator, f"{self.url}/_sim/state")
             self.settings = {
                 **example_settings(),
-                "AzureWebJobsStorage": self.azurite.connection_string,
+                "AzureWebJobsStorage": storage,
                 "PURESERVICE_URL": self.url,
                 "PURESERVICE_KEY": KEY,
-                "SMTP_PORT": str(self.sink.port),
+                "SMTP_PORT": str(mail_port),
                 "ONLY_SEND_TO": "*",
                 "DISCOVER_SCHEDULE": "* * * * * *",
                 "ACCOUNT_SCHEDULE": "* * * * * *",
@@ -83,6 +84,16 @@ class Playground:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    def _start_storage(self, stack: ExitStack) -> str:
+        """The connection string that the hosts get."""
+        self.azurite = stack.enter_context(Azurite())
+        return self.azurite.connection_string
+
+    def _start_mail(self, stack: ExitStack) -> int:
+        """The port that the hosts send to."""
+        self.sink = stack.enter_context(MailSink(self.folder / "mail"))
+        return self.sink.port
+
     def read_settings(self) -> Settings:
         """The settings as the app sees them, for looking into the ledger from outside."""
         values: dict[str, Any] = {name: self.settings[name] for name in Settings.model_fields}
@@ -90,7 +101,7 @@ class Playground:
 
     def start_host(self, *options: str) -> "Child":
         """The real app in a process of its own; ready when its health endpoint answers."""
-        port = _free_port()
+        port = free_port()
         settings = self.folder / "settings.json"
         host = self._child(
             self._stack,
@@ -112,7 +123,7 @@ class Playground:
     def _child(self, stack: ExitStack, *arguments: str) -> "Child":
         # what the developer has in the environment must not win over our settings
         clean = {name: "" for name in os.environ if name in Settings.model_fields}
-        child = Child(process.start_task(*arguments, env=clean))
+        child = Child(process.start_task(*arguments, env=clean), self.lines_kept)
         stack.callback(child.stop)
         return child
 
@@ -151,10 +162,10 @@ class Playground:
 class Child:
     """A part in a process of its own. Its last lines are kept, for when it goes wrong."""
 
-    def __init__(self, started: subprocess.Popen[str]) -> None:
+    def __init__(self, started: subprocess.Popen[str], lines: int) -> None:
         self.process = started
         self.url = ""
-        self._lines: deque[str] = deque(maxlen=200)
+        self._lines: deque[str] = deque(maxlen=lines)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -186,7 +197,7 @@ def temporary(**settings: str) -> Iterator[Playground]:
         yield playground
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
