@@ -33,6 +33,9 @@ param keyVault string
 @description('Whether the mail server wants a password.')
 param logsIn bool
 
+@description('Whether a webhook is told of alerts.')
+param alertWebhook bool
+
 @description('Where telemetry goes.')
 param insightsConnection string
 
@@ -109,6 +112,7 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
     AzureWebJobsStorage__clientId: clientId
     PURESERVICE_KEY: '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=pureservice-key)'
     SMTP_PASSWORD: logsIn ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=smtp-password)' : ''
+    ALERT_WEBHOOK: alertWebhook ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=alert-webhook)' : ''
     APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnection
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${clientId};Authorization=AAD'
   })

@@ -42,8 +42,11 @@ param ticketReplyTo string = ''
 @description('Any other setting of docs/settings.md by its name, as text, where it differs from the default.')
 param settings object = {}
 
-@description('Who gets a mail when the app cannot do its work. Empty: nobody.')
+@description('ALERT_EMAIL: who gets a mail when something has stopped, or the app cannot do its work. Empty: nobody.')
 param alertEmail string = ''
+
+@description('Whether a webhook is told as well. With true, the secret alert-webhook is read from the key vault.')
+param alertWebhook bool = false
 
 @description('The most instances that Azure may start for each function. The pace is kept by the ledger, not by this.')
 @minValue(1)
@@ -69,6 +72,7 @@ var defaults = {
   DISCOVER_SCHEDULE: '0 * * * * *'
   ACCOUNT_SCHEDULE: '0 * * * * *'
   LISTS_SCHEDULE: '0 30 3 * * *'
+  FORGET_SCHEDULE: '0 0 4 * * *'
 
   PURESERVICE_PREFIX: '/agent/api'
   PURESERVICE_AUTH: 'key'
@@ -85,9 +89,12 @@ var defaults = {
   STATUS_RUNNING: 'Utsending – pågår'
   STATUS_ATTENTION: 'Utsending – må sjekkes'
   STATUS_SOLVED: 'Løst'
+  STATUS_PAUSE: 'Utsending – pause'
+  STATUS_CANCEL: 'Utsending – avbryt'
   STATUS_REVIEW: 'Utsending – til kontroll'
   QUIET_PERIOD_MINUTES: '10'
   UNDO_SECONDS: '180'
+  START_WITHIN_DAYS: '60'
   CAMPAIGN_MARK_FIELD: 'customerReference'
   TICKET_TAG: '[Sak ID# {{RequestNumber}}]'
 
@@ -108,6 +115,9 @@ var defaults = {
   SENDERS: '{}'
   MAIL_MAX_MEGABYTES: '20'
   EMAIL_RATE: '30'
+  EMAIL_DAILY_QUOTA: '10000'
+  EMAIL_WINDOW: ''
+  EMAIL_WHEN_UNCERTAIN: 'hold'
 
   TICKET_STATUS: 'Venter - sluttbruker'
   TICKET_VISIBILITY: 'silent'
@@ -117,11 +127,19 @@ var defaults = {
   TICKET_MESSAGE_VIA: 'pureservice'
   TICKET_CHECK_SECONDS: '120'
   TICKET_WAIT_MINUTES: '60'
+  TICKET_DAILY_QUOTA: '0'
+  TICKET_WINDOW: ''
 
   LEASE_SECONDS: '300'
   GRACE_SECONDS: '60'
   RELEASE_AGAIN_SECONDS: '600'
   MAX_ATTEMPTS: '8'
+
+  PAUSE_AFTER_FAILURES: '20'
+  PAUSE_AT_FAILED_PERCENT: '25'
+  BLOCK_AFTER_HOURS: '24'
+
+  RETENTION_DAYS: '90'
 }
 
 // What has a parameter of its own, or belongs to what is made here: `settings` cannot change it.
@@ -137,6 +155,7 @@ var given = {
   MAIL_FROM_NAME: mailFromName
   MAIL_REPLY_TO: mailReplyTo
   TICKET_REPLY_TO: ticketReplyTo
+  ALERT_EMAIL: alertEmail
 }
 
 // One identity, known before the app is: its roles and the vault are ready when the app starts.
@@ -203,6 +222,7 @@ module app 'app.bicep' = {
     packageContainer: '${storage.outputs.blobEndpoint}packages'
     keyVault: vault.outputs.name
     logsIn: !empty(smtpUser)
+    alertWebhook: alertWebhook
     insightsConnection: monitoring.outputs.insightsConnection
     workspaceId: monitoring.outputs.workspaceId
     settings: union(defaults, settings, given)
@@ -215,7 +235,7 @@ output functionApp string = app.outputs.name
 @description('Tells which of storage, Pureservice and mail server answer.')
 output health string = 'https://${app.outputs.hostName}/api/health'
 
-@description('Where the two secrets go.')
+@description('Where the secrets go.')
 output keyVault string = vault.outputs.name
 
 @description('Where the ledger is.')

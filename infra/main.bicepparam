@@ -11,6 +11,7 @@ param mailFromName = 'Fjordvik kommune'
 param mailReplyTo = 'post@example.no'
 param ticketReplyTo = 'servicedesk@example.no'
 param alertEmail = 'drift@example.no'
+param alertWebhook = true
 param settings = {
   MAIL_ENVELOPE_FROM: 'retur@example.no'
   UNDO_SECONDS: '600'

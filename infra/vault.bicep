@@ -1,4 +1,4 @@
-// The key vault. A person puts the two secrets into it; no template ever sees them.
+// The key vault. A person puts the secrets into it; no template ever sees them.
 
 @description('Region of the vault.')
 param location string

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.message import Sender
 from shared.domain.recipient import AllowList, address_key, normalise_address
+from shared.domain.window import Window
 from shared.errors import SetupError
 
 
@@ -48,8 +49,15 @@ def _not_empty_list(value: str) -> str:
     return value
 
 
+def _window(value: str) -> str:
+    Window.of(value)  # which says what is wrong with it
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 OptionalAddress = Annotated[str, AfterValidator(_address_or_empty)]
+#: When a channel may send; see `shared/domain/window.py`.
+WindowText = Annotated[str, AfterValidator(_window)]
 #: Goes into table keys, marks and file names.
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 #: Six fields, seconds first. The host is the judge of the rest.
@@ -102,10 +110,11 @@ class Settings(BaseSettings):
     AzureWebJobsStorage__accountName: Annotated[str, Field(pattern=r"^([a-z0-9]{3,24})?$")] = ""
     AzureWebJobsStorage__clientId: str = ""
     AzureWebJobsStorage: SecretStr = SecretStr("")
-    # (the host reads these five by itself, from the bindings, and knows no default of ours)
+    # (the host reads these six by itself, from the bindings, and knows no default of ours)
     DISCOVER_SCHEDULE: Schedule
     ACCOUNT_SCHEDULE: Schedule
     LISTS_SCHEDULE: Schedule
+    FORGET_SCHEDULE: Schedule
     DELIVER_EMAIL_QUEUE: QueueName
     DELIVER_TICKET_QUEUE: QueueName
 
@@ -128,9 +137,12 @@ class Settings(BaseSettings):
     STATUS_RUNNING: str = "Utsending – pågår"
     STATUS_ATTENTION: str = "Utsending – må sjekkes"
     STATUS_SOLVED: str = Field("Løst", min_length=1)
+    STATUS_PAUSE: str = "Utsending – pause"
+    STATUS_CANCEL: str = "Utsending – avbryt"
     STATUS_REVIEW: str = "Utsending – til kontroll"
     QUIET_PERIOD_MINUTES: NotNegative = 10
     UNDO_SECONDS: NotNegative = 180
+    START_WITHIN_DAYS: PositiveInt = 60
     CAMPAIGN_MARK_FIELD: str = Field("customerReference", pattern=r"^(customerReference|cf_[1-9])$")
     TICKET_TAG: str = Field("[Sak ID# {{RequestNumber}}]", pattern=r"\{\{RequestNumber\}\}")
 
@@ -162,6 +174,9 @@ class Settings(BaseSettings):
     SENDERS: Annotated[dict[str, SenderSettings], NoDecode] = Field(default_factory=dict)
     MAIL_MAX_MEGABYTES: PositiveInt = 20
     EMAIL_RATE: Annotated[int, Field(ge=0, le=10_000)] = 30
+    EMAIL_DAILY_QUOTA: NotNegative = 10_000
+    EMAIL_WINDOW: WindowText = ""
+    EMAIL_WHEN_UNCERTAIN: Literal["hold", "resend"] = "hold"
 
     # One ticket per recipient
     TICKET_STATUS: str = Field("Venter - sluttbruker", min_length=1)
@@ -173,12 +188,24 @@ class Settings(BaseSettings):
     TICKET_REPLY_TO: OptionalAddress = ""
     TICKET_CHECK_SECONDS: PositiveInt = 120
     TICKET_WAIT_MINUTES: PositiveInt = 60
+    TICKET_DAILY_QUOTA: NotNegative = 0
+    TICKET_WINDOW: WindowText = ""
 
     # The ledger
     LEASE_SECONDS: PositiveInt = 300
     GRACE_SECONDS: PositiveInt = 60
     RELEASE_AGAIN_SECONDS: PositiveInt = 600
     MAX_ATTEMPTS: PositiveInt = 8
+
+    # What is watched over, and who is told
+    PAUSE_AFTER_FAILURES: NotNegative = 20
+    PAUSE_AT_FAILED_PERCENT: Annotated[int, Field(ge=0, le=100)] = 25
+    BLOCK_AFTER_HOURS: PositiveInt = 24
+    ALERT_EMAIL: OptionalAddress = ""
+    ALERT_WEBHOOK: SecretStr = SecretStr("")
+
+    # What is kept
+    RETENTION_DAYS: PositiveInt = 90
 
     @field_validator("AzureWebJobsStorage")
     @classmethod
@@ -202,7 +229,7 @@ class Settings(BaseSettings):
             raise ValueError("must be https: the key is never sent without encryption")
         return value
 
-    @field_validator("PURESERVICE_KEY", "SMTP_PASSWORD")
+    @field_validator("PURESERVICE_KEY", "SMTP_PASSWORD", "ALERT_WEBHOOK")
     @classmethod
     def _was_fetched(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value().startswith("@Microsoft.KeyVault("):
@@ -221,10 +248,23 @@ class Settings(BaseSettings):
     @field_validator("STATUS_REVIEW")
     @classmethod
     def _statuses_differ(cls, value: str, info: ValidationInfo) -> str:
-        names = ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION", "STATUS_SOLVED")
-        given = [one for one in (*(info.data.get(name) for name in names), value) if one]
-        if len({one.casefold() for one in given}) < len(given):
-            raise ValueError("STATUS_READY, _RUNNING, _ATTENTION, _SOLVED and _REVIEW must differ")
+        others = ("READY", "RUNNING", "ATTENTION", "SOLVED", "PAUSE", "CANCEL")
+        given = [info.data.get(f"STATUS_{other}") for other in others] + [value]
+        told_apart = [one.casefold() for one in given if one]
+        if len(set(told_apart)) < len(told_apart):
+            raise ValueError(f"must differ from STATUS_{', _'.join(others)}, and they from another")
+        return value
+
+    @field_validator("ALERT_WEBHOOK")
+    @classmethod
+    def _is_encrypted(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value():
+            try:
+                url = HttpUrl(value.get_secret_value())
+            except ValidationError:
+                raise ValueError("is not a web address") from None
+            if url.scheme != "https" and url.host not in _LOOPBACK:
+                raise ValueError("must be https")
         return value
 
     @field_validator("LIST_COMPANY_RELATION")
@@ -309,6 +349,14 @@ class Settings(BaseSettings):
     @property
     def longest_wait(self) -> timedelta:
         return timedelta(minutes=self.TICKET_WAIT_MINUTES)
+
+    def resend_uncertain(self, channel: str) -> bool:
+        """Whether what nobody can find out on this channel is rather sent twice than never."""
+        return channel == "email" and self.EMAIL_WHEN_UNCERTAIN == "resend"
+
+    @property
+    def block_after(self) -> timedelta:
+        return timedelta(hours=self.BLOCK_AFTER_HOURS)
 
     @property
     def campaign_users(self) -> dict[str, str]:

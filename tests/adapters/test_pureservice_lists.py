@@ -22,7 +22,11 @@ from tests.examples import settings
 
 COMPANY, USER = MemberKind.COMPANY, MemberKind.USER
 KOMM = ListRule("KOMM", category="Kommune")
-NEEDED = {"LISTS_SCHEDULE": "0 30 3 * * *", "DELIVER_TICKET_QUEUE": "deliver-ticket"}
+NEEDED = {
+    "LISTS_SCHEDULE": "0 30 3 * * *",
+    "FORGET_SCHEDULE": "0 0 4 * * *",
+    "DELIVER_TICKET_QUEUE": "deliver-ticket",
+}
 
 Make = Callable[..., PureserviceLists]
 

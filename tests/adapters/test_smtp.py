@@ -92,6 +92,7 @@ async def connect() -> AsyncIterator[Connect]:
                 "DELIVER_EMAIL_QUEUE": "deliver-email",
                 "DELIVER_TICKET_QUEUE": "deliver-ticket",
                 "LISTS_SCHEDULE": "0 0 3 * * *",
+                "FORGET_SCHEDULE": "0 0 4 * * *",
                 "PURESERVICE_URL": "https://fjordvik.pureservice.example",
                 "PURESERVICE_KEY": "x",
                 "SMTP_HOST": "127.0.0.1",

@@ -63,7 +63,7 @@ def read(values: dict[str, Any]) -> Settings:
     """As the app would read them, from text; secrets have been fetched from the vault."""
     return Settings(
         **{
-            name: "fetched" if str(value).startswith("@Microsoft.KeyVault(") else value
+            name: "https://fetched.no" if str(value).startswith("@Microsoft.KeyVault(") else value
             for name, value in values.items()
             if name in Settings.model_fields
         }
@@ -206,6 +206,8 @@ def test_what_belongs_to_the_resources_cannot_be_set_by_hand(made: Made) -> None
     assert fixed(made) >= {
         "PURESERVICE_KEY",
         "SMTP_PASSWORD",
+        "ALERT_EMAIL",
+        "ALERT_WEBHOOK",
         "DELIVER_EMAIL_QUEUE",
         "DELIVER_TICKET_QUEUE",
         "AzureWebJobsStorage__accountName",
@@ -252,6 +254,15 @@ def test_secrets_are_looked_up_in_the_vault_and_nothing_else_is(made: Made) -> N
 def test_without_a_user_there_is_no_password_to_look_up() -> None:
     made = deploy(MAIN, **{**given(EXAMPLE), "smtpUser": ""})
     assert app_settings(made)["SMTP_PASSWORD"] == ""
+
+
+def test_without_a_webhook_there_is_no_address_to_look_up() -> None:
+    made = deploy(MAIN, **{**given(EXAMPLE), "alertWebhook": False})
+    assert app_settings(made)["ALERT_WEBHOOK"] == ""
+
+
+def test_whoever_gets_the_alarm_gets_the_alerts(made: Made) -> None:
+    assert app_settings(made)["ALERT_EMAIL"] == "drift@example.no"
 
 
 def test_no_template_asks_for_a_key_or_takes_a_secret() -> None:
