@@ -73,7 +73,12 @@ async def check(
 ) -> bool:
     """Say each finding as soon as it is known; True when nothing is missing. Tells no secrets."""
     marks: Counter[Mark] = Counter()
-    secrets = (settings.PURESERVICE_KEY, settings.SMTP_PASSWORD, settings.AzureWebJobsStorage)
+    secrets = (
+        settings.PURESERVICE_KEY,
+        settings.SMTP_PASSWORD,
+        settings.ALERT_WEBHOOK,
+        settings.AzureWebJobsStorage,
+    )
 
     def tell(finding: Finding) -> None:
         marks[finding.mark] += 1
@@ -87,6 +92,7 @@ async def check(
     tell(ok("Alle innstillingene er gyldige."))
     tell(recipients(settings))
     tell(rate(settings))
+    tell(alerts(settings))
     for heading, findings in (
         ("Pureservice", pureservice(settings, clock, transport)),
         ("E-post", mail(settings, clock, tls)),
@@ -172,13 +178,13 @@ _NORWEGIAN = {
     "must be https: the key is never sent without encryption": (
         "må begynne med https: nøkkelen sendes aldri uten kryptering."
     ),
+    "must be https": "må begynne med https.",
+    "is not a web address": "er ikke en nettadresse.",
     "must be another address than EMAIL_CAMPAIGN_USER": (
         "må være en annen adresse enn EMAIL_CAMPAIGN_USER."
     ),
-    "STATUS_READY, _RUNNING, _ATTENTION, _SOLVED and _REVIEW must differ": (
-        "de fem statusene STATUS_READY, _RUNNING, _ATTENTION, _SOLVED og _REVIEW må være"
-        " forskjellige."
-    ),
+    "must differ from": "må være en annen enn",
+    ", and they from another": ", og de må være forskjellige.",
     "must be at least twice SMTP_TIMEOUT_SECONDS and three times"
     " PURESERVICE_TIMEOUT_SECONDS together": (
         "må være minst to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger PURESERVICE_TIMEOUT_SECONDS."
@@ -251,4 +257,20 @@ def rate(settings: Settings) -> Finding:
     return ok(
         f"PURESERVICE_RATE: saker og lister får bruke {calls} av de 100 kallene i minuttet som"
         " Pureservice tillater."
+    )
+
+
+def alerts(settings: Settings) -> Finding:
+    """Who is told outside Pureservice when something stops. Nobody is told by the check."""
+    told = []
+    if settings.ALERT_EMAIL:
+        told.append(f"{settings.ALERT_EMAIL} på e-post (ALERT_EMAIL)")
+    if settings.ALERT_WEBHOOK.get_secret_value():
+        told.append("en webhook (ALERT_WEBHOOK)")
+    if told:
+        return ok(f"Når noe stanser, går det varsel til {' og '.join(told)}.")
+    return warning(
+        "ALERT_EMAIL og ALERT_WEBHOOK er tomme: ingen utenfor Pureservice får varsel når noe"
+        " stanser.",
+        "Sett minst én av dem. Med en utgått nøkkel kan vi ikke skrive noe i Pureservice.",
     )

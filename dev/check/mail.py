@@ -58,6 +58,9 @@ class _NoFiles:
     async def get(self, name: str) -> bytes | None:
         raise NotImplementedError
 
+    async def remove_all(self, campaign: str) -> None:
+        raise NotImplementedError
+
 
 class _MailServer(SmtpChannel):
     """Begins as a delivery does, and stops before there is a recipient."""

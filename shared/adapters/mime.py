@@ -52,6 +52,14 @@ def build(delivery: OpenDelivery, message: Message, body: bytes, date: datetime)
     return _lines(own | _common_headers(message, date)) + body
 
 
+def plain(message: Message, to: str, message_id: str, date: datetime) -> bytes:
+    """A mail to somebody who is no recipient: the text alone."""
+    mail = EmailMessage(policy=_POLICY)
+    mail.set_content(_text(message.text))
+    own = {"To": to, "Message-ID": message_id}
+    return _lines(own | _common_headers(message, date)) + mail.as_bytes()
+
+
 def archive_copy(message: Message, body: bytes, date: datetime) -> bytes:
     """What was sent, as an `.eml` that names no recipient."""
     return _lines(_common_headers(message, date)) + body

@@ -14,7 +14,13 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib import (
+    SMTP,
+    SMTPException,
+    SMTPResponse,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+)
 
 from shared.adapters import mime
 from shared.adapters.frozen_files import content_of
@@ -99,22 +105,24 @@ class SmtpChannel:
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """Hand the mail to the server within `time_limit`; its answer is final."""
         progress = _Progress()
-        with _in_our_words(delivery.id, progress):
+        with _in_our_words(f"delivery {delivery.id}", progress):
             async with asyncio.timeout(self.time_limit.total_seconds()):
                 content = await self._body(message)
                 mail = mime.build(delivery, message, content, self._clock())
                 sender, recipient = message.sender.envelope_from, delivery.recipient.address
-                connection = await self._addressed(sender, recipient, mail, progress)
-                with _closed_on_failure(connection.smtp):
-                    if not connection.smtp.is_connected:
-                        raise SMTPServerDisconnected("Connection lost")
-                    progress.stage = Stage.DATA
-                    answer = await connection.smtp.data(mail)
-        connection.sent += 1
-        self._keep(connection)
+                answer = await self._hand_over(sender, recipient, mail, progress)
         return Receipt(
             mime.message_id(delivery, message.sender), f"{answer.code} {_masked(answer.message)}"
         )
+
+    async def post(
+        self, what: str, sender: str, recipient: str, mail: bytes, time_limit: timedelta
+    ) -> None:
+        """Hand over a mail that is no delivery; errors call it `what`, and are those of `send`."""
+        progress = _Progress()
+        with _in_our_words(what, progress):
+            async with asyncio.timeout(time_limit.total_seconds()):
+                await self._hand_over(sender, recipient, mail, progress)
 
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The mail as an `.eml` without a recipient."""
@@ -134,6 +142,19 @@ class SmtpChannel:
         while connection := self._take():
             self._part(connection.smtp)
         await asyncio.gather(*self._goodbyes)
+
+    async def _hand_over(
+        self, sender: str, recipient: str, mail: bytes, progress: _Progress
+    ) -> SMTPResponse:
+        connection = await self._addressed(sender, recipient, mail, progress)
+        with _closed_on_failure(connection.smtp):
+            if not connection.smtp.is_connected:
+                raise SMTPServerDisconnected("Connection lost")
+            progress.stage = Stage.DATA
+            answer = await connection.smtp.data(mail)
+        connection.sent += 1
+        self._keep(connection)
+        return answer
 
     async def _addressed(
         self, sender: str, recipient: str, mail: bytes, progress: _Progress
@@ -273,22 +294,22 @@ def _closed_on_failure(smtp: SMTP) -> Iterator[None]:
 
 
 @contextmanager
-def _in_our_words(delivery: str, progress: _Progress) -> Iterator[None]:
+def _in_our_words(what: str, progress: _Progress) -> Iterator[None]:
     try:
         yield
     except SMTPResponseException as error:
         said = f"smtp: {progress.stage}: {error.code} {_masked(error.message)}"
         kind = _meaning(progress.stage, error.code, error.message)
         # Not `from error`: it carries the recipient's address, and a traceback would show it.
-        raise kind(f"{said} for delivery {delivery}") from None
+        raise kind(f"{said} for {what}") from None
     except (SMTPException, OSError) as error:
-        what = "timed out" if isinstance(error, TimeoutError) else _masked(str(error))
+        said = "timed out" if isinstance(error, TimeoutError) else _masked(str(error))
         meaning: type[UtsendelseError] = TransientError
         if progress.stage is Stage.DATA:
             meaning = UncertainError
         elif progress.stage in _NOBODYS_FAULT:
             meaning = ThrottledError
-        raise meaning(f"smtp: {progress.stage}: {what} for delivery {delivery}") from error
+        raise meaning(f"smtp: {progress.stage}: {said} for {what}") from error
 
 
 #: Postfix judges the sender when it hears of the recipient, Exchange Online after the message.

@@ -135,6 +135,7 @@ class Setup:
             "AzureWebJobsStorage": self.storage,
             "SMTP_PORT": self.sink.port,
             "TICKET_MESSAGE_VIA": "email",  # the other way is never known to work
+            "ALERT_EMAIL": "drift@example.no",
         }
         return settings(**given | changes)
 
@@ -444,6 +445,7 @@ WARNINGS = [
     Case("STATUS_REVIEW", "hvem som har svart", values={"STATUS_REVIEW": ""}),
     Case("PURESERVICE_RATE", "er 91, og det er for mye", values={"PURESERVICE_RATE": 91}),
     Case("PURESERVICE_RATE", "så fort det går", values={"PURESERVICE_RATE": 0}),
+    Case("ALERT_EMAIL", "ingen utenfor Pureservice får varsel", values={"ALERT_EMAIL": ""}),
     Case(
         "TICKET_REPLY_TO",
         "får også svar eller returpost",
@@ -507,6 +509,16 @@ async def test_what_is_good_to_know_is_a_warning_and_the_setup_complete(
     report = await setup.check(**case.values)
     assert report.trouble() == [report.about("advarsel", case.setting, case.says)]
     assert report.complete
+
+
+async def test_it_is_told_who_hears_of_it_when_something_stops(setup: Setup) -> None:
+    hook = {"ALERT_WEBHOOK": "https://hooks.example/x"}
+    mail = (await setup.check()).about("varsel til")
+    assert mail.endswith("går det varsel til drift@example.no på e-post (ALERT_EMAIL).")
+    both = (await setup.check(**hook)).about("varsel til")
+    assert both.endswith("drift@example.no på e-post (ALERT_EMAIL) og en webhook (ALERT_WEBHOOK).")
+    webhook = (await setup.check(**hook, ALERT_EMAIL="")).about("varsel til")
+    assert webhook.endswith("går det varsel til en webhook (ALERT_WEBHOOK).")
 
 
 async def test_our_own_marks_are_not_somebody_elses_use_of_the_field(setup: Setup) -> None:
@@ -793,11 +805,12 @@ async def test_no_secret_is_told_even_when_a_server_repeats_it(setup: Setup) -> 
     told = httpx.Response(400, json={"message": f"Bad key {key}"})
     setup.tenant.answer = lambda request: httpx.Response(400, content=told.content)
     secrets = {"PURESERVICE_KEY": key, "SMTP_USER": "utsendelse", "SMTP_PASSWORD": PASSWORD}
+    secrets["ALERT_WEBHOOK"] = webhook = "https://hooks.example/hemmelig"
     report = await setup.check(**secrets)
     text = "\n".join(report.lines)
     assert "Bad key ***" in text
     account_key = setup.storage.partition("AccountKey=")[2].partition(";")[0]
-    for secret in (key, PASSWORD, setup.storage, account_key):
+    for secret in (key, PASSWORD, webhook, "hooks.example", setup.storage, account_key):
         assert secret not in text
 
 
@@ -875,6 +888,9 @@ def test_what_our_own_rules_for_settings_say_is_told_in_norwegian(message: str) 
         ("PURESERVICE_KEY", "", "kan ikke være tom."),
         ("PURESERVICE_URL", "fjordvik", "må være en nettadresse"),
         ("LIST_RULES", '{"KOMM": {"filtre": "1 == 1"}}', "finnes ikke."),
+        ("ALERT_EMAIL", "drift", "er ikke en e-postadresse"),
+        ("ALERT_WEBHOOK", "http://hooks.example/x", "må begynne med https."),
+        ("ALERT_WEBHOOK", "hooks", "er ikke en nettadresse."),
         ("LIST_RULES", '{"KOMM": 7}', 'må være en kategori eller {"filter": "…"}.'),
         ("LEASE_SECONDS", "209", "to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger"),
         ("TICKET_CAMPAIGN_USER", EXAMPLE["EMAIL_CAMPAIGN_USER"], "en annen adresse enn EMAIL"),
