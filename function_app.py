@@ -7,7 +7,12 @@
     deliver_email_poison, deliver_ticket_poison
                           queue  what the queue gave up on: put back, or failed for good
     lists                 timer  recipient lists in step with the companies, where settings say so
-    health                HTTP   which dependencies answer
+    forget                timer  what has been over for long: names and addresses go, counts stay
+    campaign_progress     HTTP   how far a campaign has come
+    settle_uncertain      HTTP   what a person has found out about uncertain deliveries
+    find_person, erase_person
+                          HTTP   where somebody's address is known, and away with it
+    health                HTTP   which dependencies answer; the others want a function key
 
 The flow is in `shared/flow`, one step per file; `shared/bootstrap.py` makes what it works on.
 """
@@ -21,12 +26,16 @@ from shared.flow.account import account as account_for
 from shared.flow.deliver import deliver
 from shared.flow.discover import discover
 from shared.flow.enqueue import DeliverItem
+from shared.flow.forget import forget as forget_for
 from shared.flow.lists import lists as keep_in_step
 from shared.flow.poison import poison
 from shared.ports import Channel
 from shared.settings import read_settings
+from shared.web import requests
+from shared.web.requests import Answer
 
 STORAGE = "AzureWebJobsStorage"
+KEY = func.AuthLevel.FUNCTION
 
 app = func.FunctionApp()
 services = bootstrap(read_settings())
@@ -55,6 +64,7 @@ async def account(timer: func.TimerRequest) -> None:
         messages=services.messages,
         settings=services.settings,
         clock=services.clock,
+        heralds=services.heralds,
     )
 
 
@@ -97,8 +107,58 @@ async def lists(timer: func.TimerRequest) -> None:
     )
 
 
+@app.timer_trigger(arg_name="timer", schedule="%FORGET_SCHEDULE%")
+async def forget(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    await forget_for(
+        ledger=services.ledger,
+        files=services.files,
+        settings=services.settings,
+        clock=services.clock,
+    )
+
+
+@app.route("campaigns/{campaign}", methods=["GET"], auth_level=KEY)
+async def campaign_progress(req: func.HttpRequest) -> func.HttpResponse:
+    campaign = req.route_params["campaign"]
+    return _json(await requests.campaign_progress(campaign, ledger=services.ledger))
+
+
+@app.route("campaigns/{campaign}/uncertain", methods=["POST"], auth_level=KEY)
+async def settle_uncertain(req: func.HttpRequest) -> func.HttpResponse:
+    return _json(
+        await requests.settle_uncertain(
+            req.route_params["campaign"],
+            req.get_body(),
+            ledger=services.ledger,
+            clock=services.clock,
+        )
+    )
+
+
+@app.route("persons/find", methods=["POST"], auth_level=KEY)
+async def find_person(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    return _json(await requests.find_person(req.get_body(), ledger=services.ledger))
+
+
+@app.route("persons/erase", methods=["POST"], auth_level=KEY)
+async def erase_person(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    body = req.get_body()
+    return _json(await requests.erase_person(body, ledger=services.ledger, clock=services.clock))
+
+
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     found = await services.health.examine()
-    status = 200 if all(found.values()) else 503
-    return func.HttpResponse(json.dumps(found), status_code=status, mimetype="application/json")
+    return _json(Answer(200 if all(found.values()) else 503, found))
+
+
+def _json(answer: Answer) -> func.HttpResponse:
+    return func.HttpResponse(
+        json.dumps(answer.body, ensure_ascii=False),
+        status_code=answer.status,
+        mimetype=answer.kind,
+        headers={"Cache-Control": "no-store"},
+    )

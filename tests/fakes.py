@@ -113,6 +113,10 @@ class MemoryFiles:
     async def get(self, name: str) -> bytes | None:
         return self.blobs.get(name)
 
+    async def remove_all(self, campaign: str) -> None:
+        for name in [name for name in self.blobs if name.startswith(f"{campaign}/")]:
+            del self.blobs[name]
+
 
 @dataclass
 class Clock:

@@ -1,5 +1,7 @@
 """Azure Blob Storage as the `Files` port."""
 
+from contextlib import suppress
+
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob.aio import ContainerClient
 
@@ -26,3 +28,12 @@ class AzureBlobs:
             return None
         except AzureError as error:
             raise DoubtfulError(f"blob {name}: cannot be read") from error
+
+    async def remove_all(self, campaign: str) -> None:
+        """Every blob whose name begins with `campaign/`. One that is gone already is as good."""
+        try:
+            async for name in self._client.list_blob_names(name_starts_with=f"{campaign}/"):
+                with suppress(ResourceNotFoundError):
+                    await self._client.delete_blob(name)
+        except AzureError as error:
+            raise DoubtfulError(f"blobs of {campaign}: cannot be removed") from error

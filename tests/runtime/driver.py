@@ -102,9 +102,9 @@ def _datum(kind: str, value: Any) -> Datum:
         "method": Datum(value["method"], "string"),
         "url": Datum(value["url"], "string"),
         "headers": {},
-        "params": {},
+        "params": {name: Datum(part, "string") for name, part in value["params"].items()},
         "query": {},
-        "body": Datum(b"", "bytes"),
+        "body": Datum(value["body"].encode(), "bytes"),
     }
     return Datum(request, "http")
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.storage.queue import QueueClient
@@ -13,7 +14,7 @@ from dev.pureservice import expected, seed_campaign
 from dev.pureservice.seed import add_company
 
 from .conftest import Tenant
-from .worker import PATIENCE, Worker
+from .worker import PATIENCE, Called, Worker
 
 NONE_OF_OURS = '{"campaign": 17}'
 
@@ -33,6 +34,16 @@ def test_azure_finds_every_function_and_what_triggers_it(app: Worker) -> None:
         "deliver_ticket": ["queueTrigger", "%DELIVER_TICKET_QUEUE%", storage],
         "deliver_ticket_poison": ["queueTrigger", "%DELIVER_TICKET_QUEUE%-poison", storage],
         "lists": ["timerTrigger", "%LISTS_SCHEDULE%"],
+        "forget": ["timerTrigger", "%FORGET_SCHEDULE%"],
+        "campaign_progress": ["httpTrigger", "campaigns/{campaign}", ["GET"], "FUNCTION"],
+        "settle_uncertain": [
+            "httpTrigger",
+            "campaigns/{campaign}/uncertain",
+            ["POST"],
+            "FUNCTION",
+        ],
+        "find_person": ["httpTrigger", "persons/find", ["POST"], "FUNCTION"],
+        "erase_person": ["httpTrigger", "persons/erase", ["POST"], "FUNCTION"],
         "health": ["httpTrigger", "health", ["GET"], "ANONYMOUS"],
     }
 
@@ -92,6 +103,47 @@ def test_a_campaign_goes_from_the_ticket_to_a_ticket_for_each_recipient_and_back
     assert Counter(ticket["emailAddress"] for ticket in copies) == wanted
     mails = [tenant.world.where("email", "ticketId", ticket["id"]) for ticket in copies]
     assert [len(of_ticket) for of_ticket in mails] == [1] * 4
+
+
+def answered(called: Called, status: int = 200) -> dict[str, Any]:
+    assert called.error is None
+    assert called.response
+    assert called.response["status"] == status
+    kind = "application/json" if status == 200 else "application/problem+json"
+    assert called.response["type"] == kind
+    body: dict[str, Any] = json.loads(called.response["body"])
+    return body
+
+
+def test_an_operator_finds_a_person_erases_them_and_settles_what_is_uncertain(
+    app: Worker, tenant: Tenant, queues: dict[str, QueueClient]
+) -> None:
+    number = seed_campaign(tenant.world, recipients=4, tricky=False)
+    address, *_ = expected(tenant.world, number)["mails"]
+    for _ in range(2):
+        assert app.tick("discover_campaigns").error is None
+    queues["email"].clear_messages()  # all of them wait for their turn
+
+    api, person = "http://127.0.0.1:7071/api", json.dumps({"address": address.upper()})
+    found = answered(app.post("find_person", f"{api}/persons/find", person))
+    assert {"campaign": f"{number}-1", "ticket": number}.items() <= found["campaigns"][-1].items()
+    erased = answered(app.post("erase_person", f"{api}/persons/erase", person))
+    assert (erased["erased"], erased["in_flight"]) == (found["rows"], 0)
+    assert answered(app.post("find_person", f"{api}/persons/find", person))["rows"] == 0
+
+    def settle(campaign: str, status: int) -> dict[str, Any]:
+        url = f"{api}/campaigns/{campaign}/uncertain"
+        word = json.dumps({"sent": True, "deliveries": "all"})
+        return answered(app.post("settle_uncertain", url, word, campaign=campaign), status)
+
+    assert settle(f"{number}-1", 200) == {"sent": 0, "not_sent": 0, "still_uncertain": 0}
+    assert settle("1-1", 404)["title"] == "No such campaign"
+
+    assert app.tick("account").error is None
+    url = f"{api}/campaigns/{number}-1"
+    progress = app.get("campaign_progress", url, campaign=f"{number}-1")
+    assert answered(progress)["open"] == 3
+    assert app.tick("forget").error is None
 
 
 def status(tenant: Tenant, number: int) -> str:

@@ -102,9 +102,17 @@ class Worker:
             NextVisibleTime="2026-11-22T08:10:00+00:00",
         )
 
-    def get(self, function: str, url: str) -> Called:
-        """Call a function as a GET request does."""
-        return self._call(function, "http", {"method": "GET", "url": url})
+    def get(self, function: str, url: str, **params: str) -> Called:
+        """Call a function as a GET request does; `params` are the variable parts of its route."""
+        return self._request(function, "GET", url, "", **params)
+
+    def post(self, function: str, url: str, body: str, **params: str) -> Called:
+        """Call a function as a POST request does."""
+        return self._request(function, "POST", url, body, **params)
+
+    def _request(self, function: str, method: str, url: str, body: str, **params: str) -> Called:
+        request = {"method": method, "url": url, "params": params, "body": body}
+        return self._call(function, "http", request)
 
     def _call(self, function: str, kind: str, data: Any, **metadata: Any) -> Called:
         assert self.error is None, self.error

@@ -1,0 +1,197 @@
+"""Requests: what an operator asks for over HTTP, and what they are answered. JSON both ways.
+
+An address comes in the body, since addresses of pages end up in logs.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import Annotated, Literal, ParamSpec, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
+
+from shared.domain.delivery import NEVER
+from shared.domain.orders import Verdict
+from shared.errors import StorageError
+from shared.flow.erase import Known, erase, find
+from shared.flow.settle import settle_by_hand
+from shared.ledger import Ledger
+from shared.ports import Clock
+
+P = ParamSpec("P")
+Body = Mapping[str, object]
+
+_CAMPAIGN = re.compile(r"[1-9]\d*-[1-9]\d*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: a status, and an object for the body."""
+
+    status: int
+    body: Body
+    kind: str = "application/json"
+
+
+class _Refused(Exception):
+    """The request cannot be met; `answer` says why, and what to do."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(title)
+        body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        self.answer = Answer(status, body, "application/problem+json")  # RFC 9457
+
+
+def _answered(handle: Callable[P, Awaitable[Body]]) -> Callable[P, Awaitable[Answer]]:
+    """With the answer around what it finds, or around why it cannot."""
+
+    @wraps(handle)
+    async def answer(*args: P.args, **options: P.kwargs) -> Answer:
+        try:
+            return Answer(200, await handle(*args, **options))
+        except _Refused as refused:
+            return refused.answer
+        except StorageError:
+            again = "What was done so far stands. Ask again in a minute: that is harmless."
+            return _Refused(503, "The storage does not answer", again).answer
+
+    return answer
+
+
+# --- a person's data ---
+
+
+class Person(BaseModel):
+    """Whom it is about."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=320)]
+
+
+_PERSON = '{"address": "kari@example.no"}'
+
+
+@_answered
+async def find_person(body: bytes, *, ledger: Ledger) -> Body:
+    """Where the ledger knows the address."""
+    person = _read(Person, body, _PERSON)
+    found = await find(person.address, ledger=ledger)
+    return {
+        "campaigns": [_told(known) for known in found],
+        "rows": sum(known.rows for known in found),
+    }
+
+
+@_answered
+async def erase_person(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
+    """Erase whom the address belongs to, wherever the ledger knows it."""
+    person = _read(Person, body, _PERSON)
+    found = await erase(person.address, ledger=ledger, clock=clock)
+    in_flight = sum(known.in_flight for known in found)
+    return {
+        "campaigns": [{**_told(known), "in_flight": known.in_flight} for known in found],
+        "erased": sum(known.rows for known in found) - in_flight,
+        "in_flight": in_flight,
+    }
+
+
+def _told(known: Known) -> dict[str, object]:
+    """The campaign's ticket has lists and notes that name the person; their own may as well."""
+    return {
+        "campaign": known.campaign.id,
+        "ticket": known.campaign.request_number,
+        "own_tickets": list(known.own_tickets),
+        "deliveries": len(known.deliveries),
+        "left_out": len(known.left_out),
+    }
+
+
+# --- a campaign ---
+
+
+class Found(BaseModel):
+    """What a person has found out about uncertain deliveries."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    sent: StrictBool
+    deliveries: Literal["all"] | Annotated[list[UUID], Field(min_length=1, max_length=1_000)]
+
+
+_FOUND = '{"sent": false, "deliveries": ["<id>", …]}, or "all" in place of the ids'
+
+
+@_answered
+async def settle_uncertain(campaign: str, body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
+    """Take the caller's word for these deliveries of the campaign that are uncertain."""
+    found = _read(Found, body, _FOUND)
+    if not (_CAMPAIGN.fullmatch(campaign) and await ledger.campaigns.get(campaign)):
+        raise _no_campaign("No such campaign")
+    only = None if found.deliveries == "all" else {str(one) for one in found.deliveries}
+    verdict = Verdict("", found.sent, clock())
+    settled = await settle_by_hand(
+        campaign, [verdict], ledger=ledger, clock=clock, by="http", only=only
+    )
+    return {
+        "sent": settled.sent,
+        "not_sent": settled.not_sent,
+        "still_uncertain": settled.left,
+    }
+
+
+@_answered
+async def campaign_progress(campaign: str, *, ledger: Ledger) -> Body:
+    """How far it has come, as it was counted last: one request to the storage."""
+    progress = await ledger.progress.get(campaign) if _CAMPAIGN.fullmatch(campaign) else None
+    if progress is None:
+        raise _no_campaign("No such campaign, or it has not begun to send")
+    return {
+        "campaign": progress.campaign,
+        "phase": progress.phase,
+        "planned": progress.planned,
+        "left_out": progress.left_out,
+        "open": progress.open,
+        "failed": progress.failed,
+        "uncertain": progress.uncertain,
+        "counted_at": _time(progress.at),
+        "moved_at": _time(progress.moved_at),
+    }
+
+
+def _no_campaign(title: str) -> _Refused:
+    return _Refused(
+        404,
+        title,
+        "A campaign is named by its ticket's number and which campaign on it this is: 20417-1.",
+    )
+
+
+def _time(moment: datetime) -> str | None:
+    return None if moment == NEVER else moment.isoformat()
+
+
+# --- what comes in ---
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _read(model: type[Model], body: bytes, example: str) -> Model:
+    """The body as this model. What was wrong is named by its field, and never repeated."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        raise _Refused(400, "The body is not JSON", f"Send {example}.") from None
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_context=False, include_url=False)
+        fields = sorted({str(problem["loc"][0]) for problem in problems if problem["loc"]})
+        about = f"Wrong or missing: {', '.join(fields)}. " if fields else ""
+        raise _Refused(
+            422, "The body is not what is asked for", f"{about}Send {example}."
+        ) from None

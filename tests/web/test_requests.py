@@ -1,0 +1,241 @@
+"""What an operator may ask for over HTTP, and what comes back when the request is not right."""
+
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.campaign import Campaign, Phase
+from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
+from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.errors import DoubtfulError
+from shared.ledger import Ledger
+from shared.ledger.progress import Progress
+from shared.web.requests import (
+    Answer,
+    campaign_progress,
+    erase_person,
+    find_person,
+    settle_uncertain,
+)
+from tests.fakes import Clock, MemoryTable
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+LEASE = timedelta(minutes=5)
+KARI = "kari@example.no"
+TABLES = ("campaigns", "deliveries", "channels", "users")
+UNCERTAIN = Outcome(Status.UNCERTAIN, Reason.NO_ANSWER)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+async def ledger() -> Ledger:
+    """One campaign: Kari, Ola and Åse got tickets, if anybody knew; Kari was on a list twice."""
+    ledger = Ledger.on(**{name: MemoryTable() for name in TABLES})
+    campaign = Campaign(
+        "20417-1", 5012, 20417, "ticket", NOW, "ab12", phase=Phase.SENDING, planned=3, left_out=1
+    )
+    await ledger.campaigns.create(campaign)
+    twice = Member(MemberKind.COMPANY, 9, "Fjordvik", KARI.upper())
+    for n, name in enumerate(("kari", "ola", "åse")):
+        recipient = Recipient(f"user:{n}", name, f"{name}@example.no", n)
+        delivery = Delivery(id_of(name), campaign.id, recipient, "ticket")
+        await ledger.deliveries.plan(
+            campaign.id, [delivery], [LeftOut(610, twice, LeftOutReason.DUPLICATE)]
+        )
+        claimed = await ledger.deliveries.claim(
+            await ledger.deliveries.get_open(campaign.id, delivery.id), NOW, LEASE
+        )
+        await ledger.deliveries.settle(claimed, replace(UNCERTAIN, reference=f"{n}/2050{n}"), NOW)
+    return ledger
+
+
+def id_of(name: str) -> str:
+    return delivery_id("20417-1/ab12", f"{name}@example.no")
+
+
+def body(**content: Any) -> bytes:
+    return json.dumps(content).encode()
+
+
+def refused(answer: Answer, status: int) -> str:
+    assert answer.kind == "application/problem+json"
+    assert (answer.status, answer.body["status"]) == (status, status)
+    assert set(answer.body) == {"type", "title", "status", "detail"}
+    return f"{answer.body['title']}. {answer.body['detail']}"
+
+
+# --- a person's data ---
+
+
+async def test_where_a_person_is_known(ledger):
+    answer = await find_person(body(address=f" {KARI.upper()}"), ledger=ledger)
+    assert (answer.status, answer.kind) == (200, "application/json")
+    assert answer.body == {
+        "campaigns": [
+            {
+                "campaign": "20417-1",
+                "ticket": 20417,
+                "own_tickets": [20500],
+                "deliveries": 1,
+                "left_out": 1,
+            }
+        ],
+        "rows": 2,
+    }
+    assert json.dumps(answer.body)
+
+
+async def test_a_person_is_erased_and_then_not_known(ledger, clock):
+    answer = await erase_person(body(address=KARI), ledger=ledger, clock=clock)
+    [campaign] = answer.body.pop("campaigns")
+    assert answer.body == {"erased": 2, "in_flight": 0}
+    assert (campaign["ticket"], campaign["own_tickets"], campaign["in_flight"]) == (
+        20417,
+        [20500],
+        0,
+    )
+    nothing = {"campaigns": [], "rows": 0}
+    assert (await find_person(body(address=KARI), ledger=ledger)).body == nothing
+    again = await erase_person(body(address=KARI), ledger=ledger, clock=clock)
+    assert again.body == {"campaigns": [], "erased": 0, "in_flight": 0}
+
+
+async def test_one_on_their_way_is_to_be_asked_for_again(ledger, clock):
+    delivery = Delivery(id_of("siv"), "20417-1", Recipient("user:7", "Siv", "siv@x.no"), "ticket")
+    await ledger.deliveries.plan("20417-1", [delivery], [])
+    opened = await ledger.deliveries.get_open("20417-1", delivery.id)
+    await ledger.deliveries.claim(opened, NOW, LEASE)
+    answer = await erase_person(body(address="siv@x.no"), ledger=ledger, clock=clock)
+    assert (answer.status, answer.body["erased"], answer.body["in_flight"]) == (200, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "told"),
+    [
+        (b"", 400, "not JSON"),
+        (b"\xff", 400, "not JSON"),
+        (b"address=kari", 400, 'Send {"address": "kari@example.no"}'),
+        (b"[]", 422, 'Send {"address": "kari@example.no"}'),
+        (b"{}", 422, "Wrong or missing: address."),
+        (body(address=" "), 422, "Wrong or missing: address."),
+        (body(address=7), 422, "Wrong or missing: address."),
+        (body(address="hemmelig" * 60), 422, "Wrong or missing: address."),
+        (body(address=KARI, adress="hemmelig"), 422, "Wrong or missing: adress."),
+    ],
+)
+async def test_a_request_that_is_not_right_is_told_what_to_send(
+    ledger, clock, caplog, sent, status, told
+):
+    with caplog.at_level(logging.DEBUG):
+        for answer in (
+            await find_person(sent, ledger=ledger),
+            await erase_person(sent, ledger=ledger, clock=clock),
+        ):
+            said = refused(answer, status)
+            assert told in said
+            assert "hemmelig" not in said
+    assert caplog.text == ""
+    assert (await find_person(body(address=KARI), ledger=ledger)).body["rows"] == 2
+
+
+# --- a campaign ---
+
+
+async def settle(ledger, clock, campaign: str = "20417-1", **content: Any) -> Answer:
+    return await settle_uncertain(campaign, body(**content), ledger=ledger, clock=clock)
+
+
+async def statuses(ledger) -> dict[str, Status]:
+    return {d.recipient.name: d.status async for d in ledger.deliveries.all("20417-1")}
+
+
+async def test_what_was_found_out_about_some_and_then_about_the_rest(ledger, clock):
+    ids = [id_of("kari"), id_of("ola").upper()]
+    answer = await settle(ledger, clock, sent=False, deliveries=ids)
+    assert answer.status == 200
+    assert answer.body == {"sent": 0, "not_sent": 2, "still_uncertain": 1}
+    answer = await settle(ledger, clock, sent=True, deliveries=ids[:1])
+    assert answer.body == {"sent": 1, "not_sent": 0, "still_uncertain": 1}
+    answer = await settle(ledger, clock, sent=False, deliveries="all")
+    assert answer.body == {"sent": 0, "not_sent": 1, "still_uncertain": 0}
+    assert await statuses(ledger) == {"kari": "sent", "ola": "failed", "åse": "failed"}
+    *_, verdict = await ledger.deliveries.attempts("20417-1", id_of("kari"))
+    assert verdict.values["by"] == "http"
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"deliveries": "all"}, "sent"),
+        ({"sent": "ja", "deliveries": "all"}, "sent"),
+        ({"sent": 1, "deliveries": "all"}, "sent"),
+        ({"sent": True}, "deliveries"),
+        ({"sent": True, "deliveries": "alle"}, "deliveries"),
+        ({"sent": True, "deliveries": []}, "deliveries"),
+        ({"sent": True, "deliveries": [KARI]}, "deliveries"),
+        ({"sent": True, "deliveries": "all", "by": KARI}, "by"),
+    ],
+)
+async def test_a_word_that_is_not_clear_settles_nothing(ledger, clock, content, field):
+    before = await statuses(ledger)
+    said = refused(await settle(ledger, clock, **content), 422)
+    assert f"Wrong or missing: {field}." in said
+    assert '{"sent": false, "deliveries": ' in said
+    assert KARI not in said
+    assert await statuses(ledger) == before
+
+
+@pytest.mark.parametrize("campaign", ["20417-2", "20417", "c:20417-1", "a/b", "", "20417-1\n"])
+async def test_a_campaign_that_there_is_not(ledger, clock, campaign):
+    answer = await settle(ledger, clock, campaign, sent=True, deliveries="all")
+    assert "No such campaign. A campaign is named by its ticket's number" in refused(answer, 404)
+    refused(await campaign_progress(campaign, ledger=ledger), 404)
+
+
+async def test_how_far_a_campaign_has_come(ledger):
+    assert "has not begun" in refused(await campaign_progress("20417-1", ledger=ledger), 404)
+    progress = Progress("20417-1", Phase.SENDING, 3, 1, 2, 1, 0, NOW)
+    await ledger.progress.keep(progress)
+    answer = await campaign_progress("20417-1", ledger=ledger)
+    assert answer.body == {
+        "campaign": "20417-1",
+        "phase": "sending",
+        "planned": 3,
+        "left_out": 1,
+        "open": 2,
+        "failed": 1,
+        "uncertain": 0,
+        "counted_at": "2026-11-22T08:00:00+00:00",
+        "moved_at": None,
+    }
+    assert json.dumps(answer.body)
+
+
+# --- the storage ---
+
+
+async def test_a_storage_that_does_not_answer_is_asked_again(clock):
+    class Silent(MemoryTable):
+        async def get(self, partition: str, key: str) -> None:
+            raise DoubtfulError("read c:20417-1: 503")
+
+        async def query(self, *where: Any, **what: Any) -> Any:
+            raise DoubtfulError("query c: 503")
+            yield
+
+    ledger = Ledger.on(**{name: Silent() for name in TABLES})
+    for answer in (
+        await find_person(body(address=KARI), ledger=ledger),
+        await erase_person(body(address=KARI), ledger=ledger, clock=clock),
+        await settle(ledger, clock, sent=True, deliveries="all"),
+        await campaign_progress("20417-1", ledger=ledger),
+    ):
+        assert "Ask again" in refused(answer, 503)
