@@ -1,11 +1,11 @@
 """Expand: read the recipient lists whole, and write one delivery per recipient to the ledger."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from shared.domain.campaign import Campaign, Phase, RecipientList
+from shared.domain.campaign import Campaign, Cursor, Phase, RecipientList
 from shared.domain.delivery import Delivery, delivery_id
 from shared.domain.helpdesk import MemberPage
 from shared.domain.recipient import (
@@ -18,6 +18,7 @@ from shared.domain.recipient import (
 )
 from shared.errors import BlockedError, PermanentError
 from shared.ledger import Ledger
+from shared.ledger.deliveries import Counts
 from shared.ports import Helpdesk
 from shared.settings import Settings
 
@@ -36,18 +37,20 @@ async def expand(
     ledger: Ledger,
     settings: Settings,
     pages: int = PAGES_PER_TICK,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Campaign:
     """The campaign as *approved* once every list is in the ledger; unchanged phase until then.
 
     A list that changed while it was read is read anew at the next tick. Raises BlockedError when
-    there is no list, one cannot be read, or nobody on them can be reached.
+    there is no list, one cannot be read, or nobody on them can be reached. No page is begun when it
+    is `enough` for this time.
     """
     if not campaign.lists:
         campaign = await _begin(campaign, helpdesk, ledger)
-    campaign = await _read_on(campaign, helpdesk, ledger, settings, pages)
+    campaign = await _read_on(campaign, helpdesk, ledger, settings, pages, enough)
     if not campaign.lists or campaign.cursor.list_index < len(_readable(campaign)):
         return campaign
-    if await _changed(campaign, helpdesk):
+    if await changed(campaign, helpdesk):
         return await _again(campaign, ledger, "changed")
     return await _approve(campaign, ledger)
 
@@ -55,16 +58,27 @@ async def expand(
 async def _begin(campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger) -> Campaign:
     if "planning" in campaign.steps:
         await ledger.deliveries.discard_plan(campaign.id, before_page=campaign.cursor.page)
-    lists = tuple(await helpdesk.lists(campaign.ticket_id))
+    lists = await lists_on(campaign.ticket_id, helpdesk)
+    return await ledger.campaigns.save(campaign.did("planning", lists=lists))
+
+
+async def lists_on(ticket_id: int, helpdesk: Helpdesk) -> tuple[RecipientList, ...]:
+    """The ticket's lists. Raises BlockedError when there is none to be read."""
+    lists = tuple(await helpdesk.lists(ticket_id))
     if not lists:
         raise BlockedError("no_lists")
     if all(one.deleted for one in lists):
         raise BlockedError("only_deleted_lists")
-    return await ledger.campaigns.save(campaign.did("planning", lists=lists))
+    return lists
 
 
 async def _read_on(
-    campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger, settings: Settings, pages: int
+    campaign: Campaign,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    settings: Settings,
+    pages: int,
+    enough: Callable[[], bool],
 ) -> Campaign:
     """Page by page from the cursor. Each page is in the ledger before the cursor passes it."""
     lists = _readable(campaign)
@@ -77,26 +91,39 @@ async def _read_on(
     looked_up = 0
     for _ in range(pages):
         cursor = campaign.cursor
-        if cursor.list_index == len(lists) or looked_up >= LOOK_UPS_PER_TICK:
+        if cursor.list_index == len(lists) or looked_up >= LOOK_UPS_PER_TICK or enough():
             break
         list_ = lists[cursor.list_index]
-        page = await _page(helpdesk, list_, cursor.start)
-        members = page.members
-        if cursor.start:
-            if page.fingerprint == cursor.edges[-1].last:
-                raise BlockedError("unreadable_list", name=list_.name)  # it has no pages
-            if not members or members[0].relation != cursor.tail:
-                return await _again(campaign, ledger, "changed")
-            members = members[1:]
-        planned, left_out = _sort(campaign, list_, members, seen, settings)
+        found = await next_members(list_, cursor, helpdesk)
+        if found is None:
+            return await _again(campaign, ledger, "changed")
+        members, passed = found
+        planned, left_out = sort_out(campaign, list_, members, seen, settings)
         if campaign.channel == "ticket":
             looked_up += sum(1 for one in planned if not one.recipient.user)
-            planned = await _with_users(planned, helpdesk)
+            planned = await with_users(planned, helpdesk)
         await ledger.deliveries.plan(campaign.id, planned, left_out)
-        tail = page.members[-1].relation if page.members else 0
-        passed = cursor.past(len(members), page.fingerprint, page.last, tail)
         campaign = await ledger.campaigns.save(replace(campaign, cursor=passed))
     return campaign
+
+
+async def next_members(
+    list_: RecipientList, cursor: Cursor, helpdesk: Helpdesk
+) -> tuple[Sequence[Member], Cursor] | None:
+    """The members that come next, and the cursor behind them; None when the list has changed.
+
+    Raises BlockedError when it cannot be read.
+    """
+    page = await _page(helpdesk, list_, cursor.start)
+    members = page.members
+    if cursor.start:
+        if page.fingerprint == cursor.edges[-1].last:
+            raise BlockedError("unreadable_list", name=list_.name)  # it has no pages
+        if not members or members[0].relation != cursor.tail:
+            return None
+        members = members[1:]
+    tail = page.members[-1].relation if page.members else 0
+    return members, cursor.past(len(members), page.fingerprint, page.last, tail)
 
 
 async def _page(helpdesk: Helpdesk, list_: RecipientList, start: int) -> MemberPage:
@@ -111,7 +138,7 @@ async def _page(helpdesk: Helpdesk, list_: RecipientList, start: int) -> MemberP
         raise BlockedError("unreadable_list", name=list_.name) from error
 
 
-def _sort(
+def sort_out(
     campaign: Campaign,
     list_: RecipientList,
     members: Iterable[Member],
@@ -141,7 +168,7 @@ def _sort(
     return planned, left_out
 
 
-async def _with_users(planned: list[Delivery], helpdesk: Helpdesk) -> list[Delivery]:
+async def with_users(planned: list[Delivery], helpdesk: Helpdesk) -> list[Delivery]:
     """The same, with the users behind companies' addresses, where there are any.
 
     Asked for many at a time here, it saves a call for each of them later.
@@ -160,7 +187,7 @@ async def _with_users(planned: list[Delivery], helpdesk: Helpdesk) -> list[Deliv
     ]
 
 
-async def _changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
+async def changed(campaign: Campaign, helpdesk: Helpdesk) -> bool:
     """True when the ticket has other lists now, or a list's first or last page reads otherwise."""
     if tuple(await helpdesk.lists(campaign.ticket_id)) != campaign.lists:
         return True
@@ -189,13 +216,17 @@ async def _approve(campaign: Campaign, ledger: Ledger) -> Campaign:
         count.planned,
         count.left_out,
     )
-    return await ledger.campaigns.save(
-        campaign.to(
-            Phase.APPROVED,
-            planned=count.planned,
-            unknown=count.unknown,
-            left_out=count.left_out,
-        )
+    return await ledger.campaigns.save(approved(campaign, count))
+
+
+def approved(campaign: Campaign, count: Counts) -> Campaign:
+    """The campaign with its recipients counted. From now on they are fixed."""
+    return campaign.to(
+        Phase.APPROVED,
+        planned=count.planned,
+        unknown=count.unknown,
+        left_out=count.left_out,
+        who_print=count.who,
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from html import escape
 from pathlib import PurePosixPath
@@ -20,6 +20,7 @@ from shared.domain.message import (
     greets,
     without_traces,
 )
+from shared.domain.preview import text_print
 from shared.errors import BlockedError, PermanentError, TransientError
 from shared.flow.frozen import store_message
 from shared.flow.wording import REFERENCE
@@ -34,6 +35,25 @@ _PICTURE = re.compile(r'<img[^>]+src="https?:', re.IGNORECASE)
 
 #: A message waits in the helpdesk's outbox before it fails; one just written may yet turn up.
 _OUTBOX = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a campaign is to say, while the files are still in the helpdesk.
+
+    `originals` are the message's files and then the ticket's pictures, as the helpdesk has them.
+    What stops it comes along, so that all of it can be told at once.
+    """
+
+    key: str  #: which message of the ticket it is
+    message: Message
+    originals: tuple[Attachment, ...]
+    problems: tuple[BlockedError, ...]
+
+    @property
+    def print(self) -> str:
+        """Changes when anything does that recipients see, names and sizes of files included."""
+        return text_print(self.message)
 
 
 async def freeze(
@@ -56,6 +76,30 @@ async def freeze(
         return campaign
     on_ticket = await campaigns.on_ticket(campaign.request_number)
     known = [campaign, *(other for other in on_ticket if other.id != campaign.id)]
+    chosen = await choose(ticket, known, helpdesk=helpdesk, settings=settings, now=now)
+    drafted = await draft(
+        chosen, ticket, campaign.channel, names=names, helpdesk=helpdesk, settings=settings
+    )
+    if drafted.problems:
+        raise drafted.problems[0]
+    message = await _with_files(drafted, campaign, helpdesk, files, settings)
+    await store_message(campaign.id, message, files)
+    log.info("freeze.done campaign_id=%s files=%s", campaign.id, len(message.files))
+    return await campaigns.save(replace(campaign, message=drafted.key, text_print=drafted.print))
+
+
+async def choose(
+    ticket: Ticket,
+    known: Sequence[Campaign],
+    *,
+    helpdesk: Helpdesk,
+    settings: Settings,
+    now: datetime,
+) -> Candidate:
+    """The one message on the ticket that none of the known campaigns has carried.
+
+    Raises BlockedError when there is none or more than one, TransientError while one may turn up.
+    """
     candidates = await unsent_messages(ticket.id, known, helpdesk, settings)
     if not candidates:
         if settings.MESSAGE_TRIGGER == "failed_email" and now < ticket.modified + _OUTBOX:
@@ -65,37 +109,54 @@ async def freeze(
         )
     if len(candidates) > 1:
         raise BlockedError("several_messages", count=len(candidates))
-    [chosen] = candidates
+    return candidates[0]
+
+
+async def draft(
+    chosen: Candidate,
+    ticket: Ticket,
+    channel: str,
+    *,
+    names: Names,
+    helpdesk: Helpdesk,
+    settings: Settings,
+) -> Draft:
+    """What this message comes to on this channel: cleaned, with its sender, files and template."""
+    problems: list[BlockedError] = []
     original = await helpdesk.original(ticket.id)
     tag = settings.TICKET_TAG
-    body = await _body(chosen, campaign, helpdesk, settings)
+    body = await _body(chosen, ticket, channel, helpdesk, settings)
     html = without_traces(clean_html(body), tag, original.end_user_name)
     subject = clean_subject(chosen.subject, tag) or clean_subject(ticket.subject, tag)
     if not subject or not (one_line(plain_text(html)) or _PICTURE.search(html)):
-        raise BlockedError("empty_message")
-    there = await helpdesk.attachments(campaign.ticket_id)
+        problems.append(BlockedError("empty_message"))
+    there = await helpdesk.attachments(ticket.id)
     attached = {a.id: a for a in [*chosen.files, *(a for a in there if a.visible)]}
     wanted = [a for a in attached.values() if not a.embedded]
-    pictures = _pictures(original, there) if campaign.channel == "ticket" else []
-    kept = await _keep_files(campaign, [*wanted, *pictures], helpdesk, files, settings)
+    pictures = _pictures(original, there) if channel == "ticket" else []
+    originals = (*wanted, *pictures)
+    if sum(a.size or 0 for a in originals) > _limit(settings):
+        problems.append(_too_large(settings))
+    files = _named(originals)
     message = Message(
         subject=subject,
         html=html,
         text=plain_text(html),
         sender=_sender(ticket, names, settings),
-        files=kept[: len(wanted)],
+        files=files[: len(wanted)],
     )
-    if campaign.channel == "ticket":
-        template = _template(ticket, original, kept[len(wanted) :], names, settings)
+    if channel == "ticket":
+        template = _template(ticket, original, files[len(wanted) :], names, settings)
+        if template is None:
+            problems.append(BlockedError("not_classified"))
         message = replace(message, ticket=template)
     said = [escape(message.subject), message.html]
     if message.ticket:
         said += [escape(message.ticket.subject), message.ticket.description]
-    for text in said:
-        _names_nobody(text, original.end_user_name, ticket.end_user)
-    await store_message(campaign.id, message, files)
-    log.info("freeze.done campaign_id=%s files=%s", campaign.id, len(message.files))
-    return await campaigns.save(replace(campaign, message=chosen.key))
+    named = (_named_in(text, original.end_user_name, ticket.end_user) for text in said)
+    if name := next(filter(None, named), ""):
+        problems.append(BlockedError("names_campaign_user", name=name))
+    return Draft(chosen.key, message, originals, tuple(problems))
 
 
 async def unsent_messages(
@@ -120,13 +181,13 @@ async def unsent_messages(
 
 
 async def _body(
-    chosen: Candidate, campaign: Campaign, helpdesk: Helpdesk, settings: Settings
+    chosen: Candidate, ticket: Ticket, channel: str, helpdesk: Helpdesk, settings: Settings
 ) -> str:
     """The message as it was sent; as it was written, when the helpdesk will dress it up anew."""
     kind, _, id_ = chosen.key.partition(":")
-    dressed_anew = campaign.channel == "ticket" and settings.TICKET_MESSAGE_VIA == "pureservice"
+    dressed_anew = channel == "ticket" and settings.TICKET_MESSAGE_VIA == "pureservice"
     if kind == "email" and dressed_anew:
-        return await helpdesk.written_text(campaign.ticket_id, int(id_)) or chosen.html
+        return await helpdesk.written_text(ticket.id, int(id_)) or chosen.html
     return chosen.html
 
 
@@ -142,11 +203,11 @@ def _template(
     pictures: tuple[File, ...],
     names: Names,
     settings: Settings,
-) -> TicketTemplate:
-    """What each recipient's ticket takes over. BlockedError when the ticket is not classified."""
+) -> TicketTemplate | None:
+    """What each recipient's ticket takes over; None when the ticket is not classified."""
     classification = original.classification
     if classification is None or names.recipient_status is None:
-        raise BlockedError("not_classified")
+        return None
     if not settings.TICKET_KEEP_AGENT:
         classification = replace(classification, agent=None)
     tag, user = settings.TICKET_TAG, original.end_user_name
@@ -160,54 +221,66 @@ def _template(
     )
 
 
-def _names_nobody(html: str, name: str, address: str) -> None:
-    """The made-up user is nobody's business. Raises BlockedError where the text names it.
+def _named_in(html: str, name: str, address: str) -> str:
+    """What the text says of the made-up user, who is nobody's business; "" when it says nothing.
 
     A name of one word, say «Alle», may well stand there on other grounds.
     """
     text = one_line(plain_text(html))
     for trace in (name if " " in name.strip() else "", address):
         if trace and one_line(trace).casefold() in text.casefold():
-            raise BlockedError("names_campaign_user", name=trace)
-    if greets(text, name):
-        raise BlockedError("names_campaign_user", name=name)
+            return trace
+    return name if greets(text, name) else ""
 
 
-async def _keep_files(
-    campaign: Campaign,
-    wanted: Sequence[Attachment],
-    helpdesk: Helpdesk,
-    files: Files,
-    settings: Settings,
-) -> tuple[File, ...]:
-    """These files, copied to our own store."""
-    limit = settings.MAIL_MAX_MEGABYTES * 1024 * 1024
-    too_large = BlockedError("too_large", megabytes=settings.MAIL_MAX_MEGABYTES)
-    if sum(a.size or 0 for a in wanted) > limit:
-        raise too_large
-    kept: list[File] = []
-    for attachment in wanted:
-        try:
-            data = await helpdesk.download(attachment)
-        except PermanentError as error:
-            raise BlockedError("unreadable_file", name=attachment.name) from error
-        name = _unused(safe_file_name(attachment.name), {file.name for file in kept})
-        blob = f"{campaign.id}/file-{attachment.id}"
-        await files.put(blob, data)
-        kept.append(
+def _named(originals: Iterable[Attachment]) -> tuple[File, ...]:
+    """These files under the names that recipients see. Their bytes are nowhere yet."""
+    named: list[File] = []
+    for attachment in originals:
+        name = _unused(safe_file_name(attachment.name), {file.name for file in named})
+        named.append(
             File(
                 name,
                 attachment.content_type,
-                len(data),
-                blob,
+                attachment.size or 0,
+                blob="",
                 original=attachment.id,
                 # many an ordinary file has one too, and must not be hidden as a picture
                 content_id=attachment.content_id if attachment.embedded else "",
             )
         )
-        if sum(file.size for file in kept) > limit:  # not every size is known beforehand
-            raise too_large
-    return tuple(kept)
+    return tuple(named)
+
+
+async def _with_files(
+    drafted: Draft, campaign: Campaign, helpdesk: Helpdesk, files: Files, settings: Settings
+) -> Message:
+    """The message, its files copied to our own store."""
+    message, template = drafted.message, drafted.message.ticket
+    kept: list[File] = []
+    named = (*message.files, *(template.pictures if template else ()))
+    for file, original in zip(named, drafted.originals, strict=True):
+        try:
+            data = await helpdesk.download(original)
+        except PermanentError as error:
+            raise BlockedError("unreadable_file", name=original.name) from error
+        blob = f"{campaign.id}/file-{original.id}"
+        await files.put(blob, data)
+        kept.append(replace(file, size=len(data), blob=blob))
+        if sum(one.size for one in kept) > _limit(settings):  # not every size was known
+            raise _too_large(settings)
+    attached = len(message.files)
+    if template:
+        template = replace(template, pictures=tuple(kept[attached:]))
+    return replace(message, files=tuple(kept[:attached]), ticket=template)
+
+
+def _limit(settings: Settings) -> int:
+    return settings.MAIL_MAX_MEGABYTES * 1024 * 1024
+
+
+def _too_large(settings: Settings) -> BlockedError:
+    return BlockedError("too_large", megabytes=settings.MAIL_MAX_MEGABYTES)
 
 
 def _unused(name: str, taken: set[str]) -> str:

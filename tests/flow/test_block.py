@@ -33,6 +33,12 @@ PROBLEMS = {
     "mark_gone": ({"field": "customerReference"}, "«customerReference», er borte"),
     "not_classified": ({}, "mangler sone, type, prioritet eller kilde"),
     "names_campaign_user": ({"name": "Utsending <Svar>"}, "nevner «Utsending &lt;Svar&gt;»"),
+    "nobody_before": ({"earlier": "20417-1"}, "ingen av dem kan få den nå"),
+    "lists_change": ({}, "endret hver gang vi leste dem"),
+    "unclear_order": ({"line": "start: <snart>"}, "«start: &lt;snart&gt;»"),
+    "start_too_far": ({"days": "60"}, "mer enn 60 dager fram i tid"),
+    "message_gone": ({}, "finnes ikke lenger i lageret vårt"),
+    "channel_closed": ({"channel": "email", "hours": "24"}, "E-postserveren har ikke tatt imot"),
     "refused": ({}, "Pureservice avviste"),
 }
 
@@ -42,7 +48,7 @@ def text(problem, detail, *, by_status=True, ready=READY):
         "20417-1", 5001, 20417, "email", datetime(2026, 11, 23, tzinfo=UTC), "ab12cd34"
     )
     blocked = replace(campaign, problem=problem, detail=detail)
-    html = render("blocked.html", campaign=blocked, by_status=by_status, ready=ready)
+    html = render("blocked.html", campaign=blocked, by_status=by_status, ready=ready, so_far=None)
     return " ".join(html.split())
 
 

@@ -196,14 +196,14 @@ async def test_a_list_that_is_refused_is_mentioned(house):
 # --- whose question it is ---
 
 
-async def test_a_ticket_that_never_had_a_campaign_is_told_so_once(house):
+async def test_a_ticket_that_never_had_a_campaign_gets_a_preview_instead(house):
     members = house.make_list("en", *ADDRESSES)
     number = house.open_ticket(members, channel="ticket", message="<p>Hei</p>")
     house.set_status(number, REVIEW)
     await house.run(3)
     [note] = house.notes(number)
-    assert "ingenting sendt ut ennå" in note
-    assert house.status(number) == REVIEW
+    assert "/til-kontroll-" in note
+    assert answers(house, number) == []
     assert await house.campaigns(number) == []
 
 
@@ -216,7 +216,7 @@ async def test_a_campaign_that_was_called_off_has_no_answers_to_tell_of(make_hou
     await house.run(5)
     assert (await house.campaign(number)).phase is Phase.CANCELLED
     assert (answers(house, number), house.status(number)) == ([], REVIEW)
-    assert len([note for note in house.notes(number) if "ingenting sendt ut ennå" in note]) == 1
+    assert len([note for note in house.notes(number) if "/til-kontroll-" in note]) == 1
     assert house.copies(number) == []
 
 

@@ -1,0 +1,166 @@
+"""Headcount: who would be reached, counted for the preview as the campaign would plan it."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from shared.domain.campaign import Campaign, Cursor
+from shared.domain.delivery import Delivery
+from shared.domain.preview import Who
+from shared.domain.recipient import LeftOut, LeftOutReason
+from shared.errors import BlockedError, PermanentError, TransientError
+from shared.flow.correct import next_before, those_before
+from shared.flow.expand import lists_on, next_members, sort_out
+from shared.ledger import Ledger
+from shared.ports import Helpdesk
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: So many of those who could be put right are named.
+NAMED = 50
+_TO_BE_MENDED = {
+    LeftOutReason.NO_ADDRESS,
+    LeftOutReason.INVALID_ADDRESS,
+    LeftOutReason.DISABLED,
+}
+#: So many companies' addresses are looked up, twenty a call; the others are taken to be alike.
+_LOOKED_UP = 200
+
+
+@dataclass(slots=True)
+class Headcount:
+    """What a list comes to, or all of them together."""
+
+    name: str = ""
+    deleted: bool = False  #: such a list is not read
+    members: int = 0
+    planned: int = 0
+    left_out: Counter[LeftOutReason] = field(default_factory=Counter)
+
+    def add(self, planned: int, left_out: Sequence[LeftOut]) -> None:
+        self.members += planned + len(left_out)
+        self.planned += planned
+        self.left_out.update(one.reason for one in left_out)
+
+
+@dataclass(slots=True)
+class Reach:
+    """Whom a campaign would reach. Not `whole` when there are more than were read."""
+
+    lists: list[Headcount]
+    all: Headcount = field(default_factory=Headcount)
+    whole: bool = False
+    unknown: int = 0  #: about how many of them must be made users of the helpdesk first
+    _who: Who = field(default_factory=Who)
+    _userless: list[str] = field(default_factory=list)
+    _to_be_mended: dict[str, LeftOut] = field(default_factory=dict)
+
+    def add(
+        self, of_list: Headcount, planned: Sequence[Delivery], left_out: Sequence[LeftOut]
+    ) -> None:
+        for count in (of_list, self.all):
+            count.add(len(planned), left_out)
+        for recipient in (one.recipient for one in planned):
+            self._who.add(recipient.member, recipient.address)
+            if not recipient.user:
+                self._userless.append(recipient.address)
+        for one in left_out:
+            if one.reason in _TO_BE_MENDED:
+                self._to_be_mended[str(one.member)] = one  # once, on however many lists
+
+    @property
+    def who_print(self) -> str:
+        """Fingerprint of those planned; "" when not all of them are known."""
+        return self._who.print if self.whole else ""
+
+    @property
+    def named(self) -> list[LeftOut]:
+        """The first of those who get nothing because of what could be put right."""
+        return list(self._to_be_mended.values())[:NAMED]
+
+    @property
+    def unnamed(self) -> int:
+        """How many more there are of them."""
+        return len(self._to_be_mended) - len(self.named)
+
+    async def look_up(self, helpdesk: Helpdesk) -> None:
+        """About how many have no user yet. It costs time later, and nothing else."""
+        asked = self._userless[:_LOOKED_UP]
+        missing = len(asked)
+        try:
+            users = await helpdesk.users_at(asked) if asked else {}
+            missing -= sum(address in users for address in asked)
+        except PermanentError as error:
+            log.warning("preview.users_unknown because=%s", error)
+        self.unknown = round(len(self._userless) * missing / max(1, len(asked)))
+
+
+async def headcount(
+    campaign: Campaign,
+    *,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    settings: Settings,
+    pages: int,
+) -> Reach:
+    """Whom the campaign would reach, from the first `pages` of its lists. Plans nothing.
+
+    Raises BlockedError when no list can be read, TransientError when one changes meanwhile.
+    """
+    if campaign.correction_of:
+        reach = await _of_those_before(campaign, helpdesk, ledger, settings, pages)
+    else:
+        reach = await _on_lists(campaign, helpdesk, settings, pages)
+    if campaign.channel == "ticket":
+        await reach.look_up(helpdesk)
+    return reach
+
+
+async def _on_lists(
+    campaign: Campaign, helpdesk: Helpdesk, settings: Settings, pages: int
+) -> Reach:
+    lists = await lists_on(campaign.ticket_id, helpdesk)
+    reach = Reach([Headcount(one.name, one.deleted) for one in lists])
+    pairs = zip(lists, reach.lists, strict=True)
+    readable = [(list_, count) for list_, count in pairs if not list_.deleted]
+    cursor, seen = Cursor(), set[bytes]()
+    for _ in range(pages):
+        if cursor.list_index == len(readable):
+            break
+        list_, count = readable[cursor.list_index]
+        found = await next_members(list_, cursor, helpdesk)
+        if found is None:
+            raise TransientError(f"list {list_.id} was changed while it was read")
+        members, cursor = found
+        reach.add(count, *sort_out(campaign, list_, members, seen, settings))
+    reach.whole = cursor.list_index == len(readable)
+    return reach
+
+
+async def _of_those_before(
+    campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger, settings: Settings, pages: int
+) -> Reach:
+    reach = Reach([Headcount(those_before(campaign).name)])
+    seen = set[bytes]()
+    for _ in range(pages):
+        found = await next_before(
+            campaign, seen, helpdesk=helpdesk, ledger=ledger, settings=settings
+        )
+        if found is None:
+            reach.whole = True
+            break
+        planned, left_out, cursor = found
+        reach.add(reach.lists[0], planned, left_out)
+        campaign = replace(campaign, cursor=cursor)
+    return reach
+
+
+def nobody(campaign: Campaign, reach: Reach) -> BlockedError | None:
+    """What stops a campaign that reaches nobody at all; None when it does, or may."""
+    if reach.all.planned or not reach.whole:
+        return None
+    if campaign.correction_of:
+        return BlockedError("nobody_before", earlier=campaign.correction_of)
+    return BlockedError("nobody", left_out=reach.all.left_out.total())
