@@ -67,7 +67,7 @@ class SetupError(UtsendelseError):
 class BlockedError(UtsendelseError):
     """The campaign cannot go on before a person has put something right.
 
-    `problem` is the name of a text in `templates/blocked.html`, `detail` its facts.
+    `problem` is the name of a text in `templates/problems.html`, `detail` its facts.
     """
 
     def __init__(self, problem: str, **detail: object) -> None:

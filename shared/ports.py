@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
+from shared.domain.alert import Notice
 from shared.domain.campaign import RecipientList
-from shared.domain.delivery import OpenDelivery, Outcome
+from shared.domain.delivery import Delivery, OpenDelivery, Outcome
 from shared.domain.helpdesk import (
     Attachment,
     Candidate,
+    InternalNote,
     MemberPage,
     Names,
     Original,
@@ -22,7 +24,7 @@ from shared.domain.helpdesk import (
 )
 from shared.domain.lists import ListRule, NamedList
 from shared.domain.message import Message
-from shared.domain.recipient import Member, MemberKind
+from shared.domain.recipient import Member, MemberKind, Recipient
 
 Clock = Callable[[], datetime]
 
@@ -121,6 +123,10 @@ class Files(Protocol):
 
     async def get(self, name: str) -> bytes | None: ...
 
+    async def remove_all(self, campaign: str) -> None:
+        """Every file of the campaign, in whatever folder below it. None is as good."""
+        ...
+
 
 class Claims(Protocol):
     """Claims on things that two workers must not do at the same time, on any host."""
@@ -210,8 +216,8 @@ class Helpdesk(Protocol):
         """A file on the ticket that end users do not see."""
         ...
 
-    async def notes(self, ticket_id: int) -> list[str]:
-        """The HTML of the ticket's internal notes."""
+    async def notes(self, ticket_id: int) -> list[InternalNote]:
+        """The ticket's internal notes, oldest first."""
         ...
 
     async def add_note(self, ticket_id: int, html: str) -> None: ...
@@ -224,6 +230,13 @@ class Helpdesk(Protocol):
         """The users whom the helpdesk would write to at these addresses: one call per 20.
 
         Whoever is not there has no such user, or one that must not be written to.
+        """
+        ...
+
+    async def people(self, members: Sequence[str]) -> Mapping[str, Member]:
+        """These as they are today, by `user:31` or `company:9`: one call per 64 of a kind.
+
+        Who is not there any more does not come back.
         """
         ...
 
@@ -302,6 +315,16 @@ class Asked(Protocol):
         """
         ...
 
+    async def resume(
+        self, again: Sequence[tuple[Delivery, Recipient]]
+    ) -> Mapping[str, Receipt | str]:
+        """From where a new round goes on with these, by id: a note, as `find` gives it.
+
+        Each was not sent, and is for this recipient as they are today. A Receipt: it did go out
+        after all.
+        """
+        ...
+
 
 class RecipientLists(Protocol):
     """The recipient lists and the companies that may be on them.
@@ -331,3 +354,15 @@ class RecipientLists(Protocol):
     async def remove(self, member: Member) -> None:
         """Remove the relation that makes it a member, and no other."""
         ...
+
+
+class Herald(Protocol):
+    """A way to reach people outside the helpdesk."""
+
+    name: str  #: becomes part of a column's name
+
+    async def tell(self, notice: Notice) -> None:
+        """They are told when it returns, which it does within seconds. Raises one of our errors."""
+        ...
+
+    async def close(self) -> None: ...

@@ -7,6 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -35,6 +36,7 @@ from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import (
     Attachment,
     Candidate,
+    InternalNote,
     MemberPage,
     Names,
     Original,
@@ -59,7 +61,7 @@ REFERENCE = "customerReference"  #: the field by which a recipient's ticket is f
 SILENT = 1  #: a ticket's visibility: the end user sees it and gets no mail about it
 
 #: In one filter; longer ones may be refused.
-_ADDRESSES_AT_ONCE = 20
+_ADDRESSES_AT_ONCE, _IDS_AT_ONCE = 20, 64
 
 _CUSTOM = re.compile(r"cf_\d+").fullmatch
 _ADDRESS = re.compile(r"[^\s<>()\[\];,\"']+@[^\s<>()\[\];,\"']+")
@@ -108,11 +110,10 @@ class Pureservice:
         teams = (await self.wire.all("/team/", "teams")).teams
 
         lookup = _Lookup(self._settings)
-        ready, running, attention = (
-            lookup.one(setting, "status for tickets", statuses, optional=True)
-            for setting in ("STATUS_READY", "STATUS_RUNNING", "STATUS_ATTENTION")
+        ready, running, attention, pause, cancel, review = (
+            lookup.one(f"STATUS_{name}", "status for tickets", statuses, optional=True)
+            for name in ("READY", "RUNNING", "ATTENTION", "PAUSE", "CANCEL", "REVIEW")
         )
-        review = lookup.one("STATUS_REVIEW", "status for tickets", statuses, optional=True)
         solved = lookup.one("STATUS_SOLVED", "status for tickets", statuses)
         recipient_status = recipient_relation = 0
         if self._settings.TICKET_CAMPAIGN_USER:
@@ -145,6 +146,8 @@ class Pureservice:
             attention=attention or None,
             solved=solved,
             review=review or None,
+            pause=pause or None,
+            cancel=cancel or None,
             list_type=list_type,
             ticket_relations=ticket_relations,
             member_relations=user_relations | company_relations,
@@ -345,13 +348,13 @@ class Pureservice:
         # the one endpoint known to refuse our usual Accept
         await self._patch(f"/email/{email_id}", {"status": SENT}, accept=ANYTHING)
 
-    async def notes(self, ticket_id: int) -> list[str]:
+    async def notes(self, ticket_id: int) -> list[InternalNote]:
         answer = await self.wire.all(
             "/communication/",
             "communications",
             filter=f"ticketId == {ticket_id} AND type == {NOTE}",
         )
-        return [row.text for row in answer.communications]
+        return [InternalNote(row.text, row.created) for row in answer.communications]
 
     async def add_note(self, ticket_id: int, html: str) -> None:
         await self._post("/communication/", note_on(ticket_id, html))
@@ -441,6 +444,26 @@ class Pureservice:
             }
             by_key = {address_key(held): user for held, user in theirs.items() if held}
             found |= {one: by_key[key] for one in some if (key := address_key(one)) in by_key}
+        return found
+
+    async def people(self, members: Sequence[str]) -> dict[str, Member]:
+        found: dict[str, Member] = {}
+        for kind, path, plural in (
+            (MemberKind.USER, "/user/", "users"),
+            (MemberKind.COMPANY, "/company/", "companies"),
+        ):
+            ids = sorted(
+                {int(id_) for one in members for of, id_ in [one.split(":")] if of == kind}
+            )
+            for some in in_portions(ids, _IDS_AT_ONCE):
+                terms = [f"id == {id_}" for id_ in some]
+                answer = await self.wire.any_of(path, plural, terms, include="emailaddresses")
+                book = _Book(answer.and_linked())
+                try:
+                    there = [book.owner(kind, id_) for id_ in some if book.has(kind, id_)]
+                except LookupError as error:
+                    raise TransientError(f"pureservice: GET {path}: {error.args[0]}") from error
+                found |= {str(one): one for one in there}
         return found
 
     # -- writes
@@ -550,11 +573,17 @@ class _Book:
             kind, id_ = MemberKind.COMPANY, row.to_company_id
         else:
             raise LookupError(f"relation {row.id} leads to neither a user nor a company")
-        owner = self._owners.get((kind, id_))
-        if owner is None:
+        if not self.has(kind, id_):
             raise LookupError(f"relation {row.id} came without {kind} {id_}")
-        address = self._address(kind, owner)
-        return Member(kind, id_, owner.name, address, owner.disabled, relation=row.id)
+        return replace(self.owner(kind, id_), relation=row.id)
+
+    def has(self, kind: MemberKind, id_: int) -> bool:
+        return (kind, id_) in self._owners
+
+    def owner(self, kind: MemberKind, id_: int) -> Member:
+        """Raises LookupError when their default address did not come with them."""
+        owner = self._owners[kind, id_]
+        return Member(kind, id_, owner.name, self._address(kind, owner), owner.disabled)
 
     def _address(self, kind: MemberKind, owner: UserRow | CompanyRow) -> str | None:
         """The default one; without a default the only one, or None."""

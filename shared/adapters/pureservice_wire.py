@@ -288,6 +288,10 @@ class Answer(Rows):
         linked = self.linked.model_copy(update=_joined(self.linked, more.linked))
         return self.model_copy(update={**_joined(self, more), "linked": linked})
 
+    def and_linked(self) -> Rows:
+        """What it brought, and what came along with it, without a difference."""
+        return Rows.model_construct(**_joined(self, self.linked))
+
     def keys(self, plural: str) -> list[int]:
         return [row.id for row in getattr(self, plural)]
 

@@ -37,11 +37,12 @@ from shared.adapters.pureservice_wire import (
     Wire,
     quoted,
 )
-from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.delivery import Delivery, OpenDelivery, Outcome, Reason, Status
 from shared.domain.html import one_line
 from shared.domain.message import Classification, File, Message, TicketTemplate
-from shared.domain.recipient import Recipient, normalise_address, spellings
-from shared.domain.recipient_ticket import RecipientTicket, ticket_key
+from shared.domain.portions import in_portions
+from shared.domain.recipient import Recipient, address_key, normalise_address, spellings
+from shared.domain.recipient_ticket import RecipientTicket, ticket_key, ticket_of
 from shared.errors import (
     PermanentError,
     TransientError,
@@ -56,6 +57,8 @@ log = logging.getLogger(__name__)
 CALLS = 2
 #: For somebody unknown a user is looked for, and at worst made, address and all.
 CALLS_FOR_UNKNOWN = 5
+#: So many tickets are asked about in one call: longer filters may be refused.
+_AT_ONCE = 64
 HIDDEN = 2  #: a ticket's visibility: the end user does not see it
 #: What may stand before and after an address in a mail's `to`.
 _AROUND = r"[\s<>()\[\]:;,\"']"
@@ -167,7 +170,7 @@ class TicketChannel:
         return RecipientTicket(made.id, made.request_number)
 
     def _look_at(self, made: Made, delivery: OpenDelivery) -> None:
-        key = ticket_key(delivery.campaign, delivery.id)
+        key = _key(delivery)
         if made.customer_reference not in ("", key):
             log.error("ticket.key_changed ticket_id=%s delivery_id=%s", made.id, delivery.id)
         self._may_be_written_to(made.id, made.email_address)
@@ -211,7 +214,7 @@ class TicketChannel:
             "subject": template.subject,
             "description": template.description,
             "visibility": HIDDEN if hidden else SILENT,
-            REFERENCE: ticket_key(delivery.campaign, delivery.id),
+            REFERENCE: _key(delivery),
             "links": {
                 "user": {"id": user},
                 "status": {"id": template.status},
@@ -309,7 +312,7 @@ class TicketChannel:
 
     async def find(self, delivery: OpenDelivery) -> Receipt | str:
         noted = RecipientTicket.of(delivery.note) if delivery.note else None
-        rows = await self._by_key(delivery)
+        rows = await self._by_key(delivery, noted)
         first = RecipientTicket(rows[0].id, rows[0].request_number) if rows else None
         ticket = noted or first  # the one that we know of, even if somebody has changed the field
         if ticket is None:
@@ -318,19 +321,23 @@ class TicketChannel:
         written = await self._wire.all(
             "/communication/", "communications", filter=f"ticketId == {ticket.id}"
         )
-        if any(_is_message(row, maker) for row in written.communications):
+        in_round = [row for row in written.communications if row.id > ticket.said]
+        if any(_is_message(row, maker) for row in in_round):
             return _posted(ticket)
         if not ticket.mailing:
             return str(ticket)
-        if any(delivery.id in row.text for row in written.communications):
+        if any(delivery.id in row.text for row in in_round):
             return Receipt(str(ticket))
         raise UncertainError(f"ticket: delivery {delivery.id} may have been mailed")
 
-    async def _by_key(self, delivery: OpenDelivery) -> list[TicketRow]:
-        """The delivery's ticket, unless somebody has changed the field; a second one is a fault."""
-        key = ticket_key(delivery.campaign, delivery.id)
-        answer = await self._wire.all("/ticket/", "tickets", filter=f"{REFERENCE} == {quoted(key)}")
-        rows = [row for row in answer.tickets if row.text(REFERENCE) == key]
+    async def _by_key(
+        self, delivery: OpenDelivery, noted: RecipientTicket | None
+    ) -> list[TicketRow]:
+        """The delivery's ticket, by its key or as it was noted; a second one is a fault."""
+        key, id_ = _key(delivery), noted.id if noted else 0
+        terms = [f"{REFERENCE} == {quoted(key)}", *([f"id == {id_}"] if noted else [])]
+        answer = await self._wire.any_of("/ticket/", "tickets", terms)
+        rows = [row for row in answer.tickets if row.id == id_ or row.text(REFERENCE) == key]
         if len(rows) > 1:
             ids = [row.id for row in rows]
             log.error("ticket.several delivery_id=%s tickets=%s", delivery.id, ids)
@@ -340,10 +347,11 @@ class TicketChannel:
         tickets = {one.id: RecipientTicket.of(one.note) for one in submitted}
         posted = {one.id: one for one in submitted if not tickets[one.id].mailing}
         mails = await self._mails(sorted(tickets[id_].id for id_ in posted))
-        outcomes = {
-            id_: _outcome(_to(one.recipient, mails.get(tickets[id_].id, [])))
-            for id_, one in posted.items()
-        }
+        outcomes = {}
+        for id_, one in posted.items():
+            ticket = tickets[id_]
+            in_round = [mail for mail in mails.get(ticket.id, []) if mail.id > ticket.mailed]
+            outcomes[id_] = _outcome(_to(one.recipient, in_round))
         not_now = Outcome(Status.SUBMITTED)
         refused = False
         for one in submitted:
@@ -374,9 +382,78 @@ class TicketChannel:
                 found.setdefault(row.ticket_id, []).append(row)
         return found
 
+    async def resume(
+        self, again: Sequence[tuple[Delivery, Recipient]]
+    ) -> Mapping[str, Receipt | str]:
+        found: dict[str, Receipt | str] = {one.id: "" for one, _ in again}
+        known = [(one, recipient, ticket) for one, recipient in again if (ticket := ticket_of(one))]
+        for some in in_portions(known, _AT_ONCE):
+            ids = sorted(ticket.id for _, _, ticket in some)
+            answer = await self._wire.any_of("/ticket/", "tickets", [f"id == {id_}" for id_ in ids])
+            rows = {row.id: row for row in answer.tickets}
+            written = await self._wire.any_of(
+                "/communication/", "communications", [f"ticketId == {id_}" for id_ in ids]
+            )
+            mails = await self._mails(ids)
+            for one, recipient, ticket in some:
+                if row := rows.get(ticket.id):
+                    said = [it for it in written.communications if it.ticket_id == row.id]
+                    mailed = mails.get(row.id, [])
+                    if _went_out(one, ticket, row, said, mailed):
+                        found[one.id] = Receipt(str(replace(ticket, mailing=False)))
+                    elif _is_theirs(row, recipient):
+                        found[one.id] = str(_from_here(ticket, said, mailed))
+        return found
+
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The message that every ticket carried, as a mail without a recipient."""
         return await self._mail.archive(campaign_id, message)
+
+
+def _key(delivery: OpenDelivery) -> str:
+    return ticket_key(delivery.campaign, delivery.id, delivery.round)
+
+
+def _went_out(
+    delivery: Delivery,
+    ticket: RecipientTicket,
+    row: TicketRow,
+    said: Sequence[MessageRow],
+    mails: Sequence[MessageRow],
+) -> bool:
+    """Whether the message of the round before has left after all.
+
+    Its mail is the one that it names or, where messages name none, the first after it. What an
+    agent has written since to the same recipient is not our message.
+    """
+    before = [it for it in said if it.id > ticket.said]
+    if ticket.mailing:
+        return any(delivery.id in it.text for it in before)
+    ours = [it for it in before if _is_message(it, row.created_by_id)]
+    named = {it.message_id for it in ours}
+    since = [mail for mail in mails if mail.id > ticket.mailed]
+    theirs = [mail for mail in since if str(mail.id) in named] or since[: len(ours)]
+    return any(mail.status == SENT for mail in theirs)
+
+
+def _is_theirs(row: TicketRow, recipient: Recipient) -> bool:
+    """Whether what is written on the ticket reaches them as they are today."""
+    same_user = recipient.user in (0, row.user_id)
+    address = normalise_address(row.email_address)
+    same_address = address is not None and address_key(address) == address_key(recipient.address)
+    return same_user and same_address and not row.is_marked_for_deletion
+
+
+def _from_here(
+    ticket: RecipientTicket, said: Sequence[MessageRow], mails: Sequence[MessageRow]
+) -> RecipientTicket:
+    """The ticket in a new round: what stands on it by now is of no account."""
+    return RecipientTicket(
+        ticket.id,
+        ticket.number,
+        said=max((it.id for it in said), default=0),
+        mailed=max((mail.id for mail in mails), default=0),
+    )
 
 
 def _posted(ticket: RecipientTicket) -> Receipt:

@@ -17,6 +17,7 @@ class Phase(StrEnum):
     REPORTING = "reporting"  #: nothing is open; the report is on its way to the ticket
     DONE = "done"  #: reported
     REOPENING = "reopening"  #: those not reached are being opened again
+    CANCELLING = "cancelling"  #: called off; what nobody has taken on is closed, the rest ends
     CANCELLED = "cancelled"  #: called off
     BLOCKED = "blocked"  #: waits for a person to put something right
 
@@ -26,12 +27,13 @@ MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.FOUND: frozenset({Phase.EXPANDING, Phase.BLOCKED, Phase.CANCELLED}),
     Phase.EXPANDING: frozenset({Phase.APPROVED, Phase.BLOCKED, Phase.CANCELLED}),
     Phase.APPROVED: frozenset({Phase.SENDING, Phase.BLOCKED, Phase.CANCELLED}),
-    Phase.SENDING: frozenset({Phase.PAUSED, Phase.REPORTING, Phase.BLOCKED, Phase.CANCELLED}),
-    Phase.PAUSED: frozenset({Phase.SENDING, Phase.BLOCKED, Phase.CANCELLED}),
-    Phase.REPORTING: frozenset({Phase.DONE, Phase.BLOCKED}),
+    Phase.SENDING: frozenset({Phase.PAUSED, Phase.REPORTING, Phase.BLOCKED, Phase.CANCELLING}),
+    Phase.PAUSED: frozenset({Phase.SENDING, Phase.REPORTING, Phase.BLOCKED, Phase.CANCELLING}),
+    Phase.REPORTING: frozenset({Phase.DONE, Phase.CANCELLED, Phase.BLOCKED}),
     Phase.DONE: frozenset({Phase.REOPENING}),
-    Phase.REOPENING: frozenset({Phase.SENDING}),
-    Phase.CANCELLED: frozenset(),
+    Phase.REOPENING: frozenset({Phase.SENDING, Phase.DONE}),
+    Phase.CANCELLING: frozenset({Phase.REPORTING}),
+    Phase.CANCELLED: frozenset({Phase.REOPENING}),
     Phase.BLOCKED: frozenset(
         {
             Phase.FOUND,
@@ -40,6 +42,7 @@ MOVES: dict[Phase, frozenset[Phase]] = {
             Phase.SENDING,
             Phase.PAUSED,
             Phase.REPORTING,
+            Phase.CANCELLING,
             Phase.CANCELLED,
         }
     ),
@@ -48,8 +51,20 @@ MOVES: dict[Phase, frozenset[Phase]] = {
 #: Nothing has been released: such a campaign may begin again from scratch, or be called off.
 BEFORE_SENDING = frozenset({Phase.FOUND, Phase.EXPANDING, Phase.APPROVED})
 
+#: Deliveries may be on their way. Stopped or not, what has begun must be seen to its end.
+UNDER_WAY = frozenset({Phase.SENDING, Phase.PAUSED, Phase.CANCELLING})
+
 #: The work is over; such a campaign is looked at again only when somebody asks for it.
 ENDED = frozenset({Phase.DONE, Phase.CANCELLED})
+
+
+class Pause(StrEnum):
+    """Why a campaign is paused, and with it what makes it go on."""
+
+    BY_HAND = ""  #: an operator has changed the phase; goes on at a new go
+    ASKED = "asked"  #: the case worker has set the status; goes on when it is set back
+    TAKEN = "taken"  #: the ticket was solved, deleted or given away; goes on when it is back
+    FAILURES = "failures"  #: too many failed; goes on when a person has acted on what we wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +102,7 @@ class Cursor:
     memberships: int = 0
     edges: tuple[Edge, ...] = ()
     tail: int = 0
+    row: str = ""  #: the last row that was read, where it is the ledger that is gone through
 
     def anew(self) -> "Cursor":
         """At the beginning, for another reading of the same lists."""
@@ -135,6 +151,15 @@ class Campaign:
     related_to: int = 0  #: the last recipient's ticket that has been related to the campaign's
     reviews: int = 0  #: how often we have told who has answered
     steps: frozenset[str] = frozenset()  #: what has been done and must not be done twice
+    paused_for: Pause = Pause.BY_HAND
+    stops: int = 0  #: how often it was stopped on its way: paused or called off
+    stopped_at: datetime = NEVER
+    called_off: bool = False
+    judged_from: datetime = NEVER  #: what failed before this is not held against it
+    open_then: int = 0  #: how many were open then
+    correction_of: str = ""  #: the campaign whose recipients this one goes to
+    text_print: str = ""  #: fingerprint of what it says
+    who_print: str = ""  #: fingerprint of those planned
     ticket_seen: str = ""  #: the ticket's `modified` after our last word: a stop, or a review
     listed: bool = False  #: the stored row stands in the index of active campaigns
     version: str = ""  #: the stored row's ETag
@@ -142,6 +167,20 @@ class Campaign:
     @property
     def active(self) -> bool:
         return self.phase not in ENDED
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anybody may have got anything, wherever it stands now."""
+        if self.phase is Phase.CANCELLED:
+            return self.called_off
+        phase = self.blocked_from if self.phase is Phase.BLOCKED else self.phase
+        return phase is not None and phase not in BEFORE_SENDING and bool(self.planned)
+
+    @property
+    def may_have_open(self) -> bool:
+        """Whether deliveries may be open, and some of them begun."""
+        phase = self.blocked_from if self.phase is Phase.BLOCKED else self.phase
+        return phase in UNDER_WAY
 
     @property
     def run(self) -> str:
@@ -162,8 +201,9 @@ class Campaign:
 
     def to(self, phase: Phase, **changes: object) -> "Campaign":
         """The campaign in its next phase. Raises ValueError for a move that is not allowed."""
-        back = self.phase is Phase.BLOCKED and phase not in {self.blocked_from, Phase.CANCELLED}
-        if phase not in MOVES[self.phase] or back:
+        over = Phase.CANCELLING if self.has_begun else Phase.CANCELLED
+        astray = self.phase is Phase.BLOCKED and phase not in {self.blocked_from, over}
+        if phase not in MOVES[self.phase] or astray:
             raise ValueError(f"campaign {self.id}: {self.phase} cannot become {phase}")
         if phase is Phase.BLOCKED:
             changes["blocked_from"] = self.phase

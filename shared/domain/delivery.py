@@ -24,8 +24,9 @@ class Status(StrEnum):
     CANCELLED = "cancelled"  #: the campaign was called off before its turn
 
 
-#: Which status may follow which. `uncertain → sent | failed` is late truth, `sent → failed` a
-#: bounce, and the ways back to `planned` are a put-back claim and a new round.
+#: Which status may follow which. `uncertain → sent | failed` is late truth or a person's word,
+#: `sent → failed` a bounce, `failed → sent` and `cancelled → sent` are what a worker heard that was
+#: taken for dead, and the ways back to `planned` are a put-back claim and a new round.
 MOVES: dict[Status, frozenset[Status]] = {
     Status.PLANNED: frozenset(
         {Status.CLAIMED, Status.FAILED, Status.SKIPPED, Status.CANCELLED},
@@ -44,9 +45,9 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.SUBMITTED: frozenset({Status.SENT, Status.FAILED, Status.UNCERTAIN}),
     Status.UNCERTAIN: frozenset({Status.SENT, Status.FAILED}),
     Status.SENT: frozenset({Status.FAILED}),
-    Status.FAILED: frozenset({Status.PLANNED}),
+    Status.FAILED: frozenset({Status.PLANNED, Status.SENT}),
     Status.SKIPPED: frozenset({Status.PLANNED}),
-    Status.CANCELLED: frozenset({Status.PLANNED}),
+    Status.CANCELLED: frozenset({Status.PLANNED, Status.SENT}),
 }
 
 #: Somebody may have to look at these: they have a `p:` row.
@@ -54,7 +55,7 @@ PROBLEMS = frozenset({Status.FAILED, Status.UNCERTAIN})
 
 
 class Reason(StrEnum):
-    """Why a delivery ended otherwise than sent. `detail` carries the provider's own words."""
+    """Why a delivery ended as it did, if that is not plain. `detail` has the provider's words."""
 
     NONE = ""
     REFUSED = "refused"  #: the provider said no, for good
@@ -67,6 +68,9 @@ class Reason(StrEnum):
     MAIL_FAILED = "mail_failed"  #: the helpdesk tried to send the message, and could not
     NOT_MAILED = "not_mailed"  #: the helpdesk has the message, and no mail has come of it
     STILL_QUEUED = "still_queued"  #: the helpdesk has had the mail in its outbox for too long
+    SETTLED_BY_HAND = "settled_by_hand"  #: it was uncertain; a person has found out
+    REPLACED = "replaced"  #: another delivery has taken its place; the reference says which
+    ERASED = "erased"  #: its recipient asked to be forgotten before their turn came
 
 
 def delivery_id(run: str, recipient_key: str) -> str:
@@ -146,7 +150,13 @@ class Delivery:
     detail: str = ""
     settled_at: datetime = NEVER
     page: int = 0  #: which page of the reading it was planned from
+    earlier_attempts: int = 0  #: those of earlier rounds
     version: str = ""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another delivery stands for its recipient by now: then it counts no more."""
+        return self.reason is Reason.REPLACED
 
 
 def retry_delay(attempt: int) -> timedelta:

@@ -37,6 +37,14 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class InternalNote:
+    """An internal note on a ticket: ours, or a case worker's."""
+
+    html: str
+    written: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A communication or e-mail on the ticket that may be the message to send."""
 
@@ -98,6 +106,8 @@ class Names:
     zones: Mapping[int, str]
     teams: Mapping[int, str]
     statuses: Mapping[int, str]
+    pause: int | None = None
+    cancel: int | None = None
     recipient_status: int | None = None  #: what each recipient's ticket gets
     recipient_relation: int | None = None  #: from the campaign's ticket to theirs
     user_relations: frozenset[int] = frozenset()  #: these two are `member_relations` by kind

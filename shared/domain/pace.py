@@ -7,11 +7,14 @@ from itertools import accumulate, zip_longest
 from typing import TypeVar
 
 from shared.domain.delivery import NEVER
+from shared.domain.window import oslo_day
 
 #: Only this much is ever on the queue, so that a pause or a changed rate acts within it.
 HORIZON = timedelta(minutes=2)
 #: Nobody takes slots this far ahead whose clock is right.
 _FAR = 10 * HORIZON
+#: A gate that nobody has tried for so long says nothing of today.
+_FORGOTTEN = timedelta(hours=24)
 #: Released, but never seen again this long after its slot: the item was lost; release anew.
 LOST_AFTER = timedelta(minutes=10)
 #: With no rate set, this many items on the queue are enough to keep every worker busy.
@@ -29,27 +32,65 @@ class ChannelState:
     next_slot: datetime = NEVER
     gate_until: datetime = NEVER
     gate_reason: str = ""
+    closed_since: datetime = NEVER  #: nothing has gone through since; NEVER when something has
+    stopped: bool = False  #: closed because a person must act, not because we were asked to wait
+    day: str = ""  #: the day in Norway that `released` counts
+    released: int = 0
     version: str = ""
 
     def gate_closed(self, now: datetime) -> bool:
         return now < self.gate_until
 
-    def close_gate(self, until: datetime, reason: str) -> "ChannelState":
+    def close_gate(
+        self, until: datetime, reason: str, now: datetime, *, stopped: bool = False
+    ) -> "ChannelState":
         """Closed until then, or until later if it was already."""
         if until <= self.gate_until:
             return self
-        return replace(self, gate_until=until, gate_reason=reason)
+        nobody_tried = self.gate_until + _FORGOTTEN < now
+        since = now if self.closed_since == NEVER or nobody_tried else self.closed_since
+        return replace(
+            self, gate_until=until, gate_reason=reason, closed_since=since, stopped=stopped
+        )
+
+    def went_through(self) -> "ChannelState":
+        """Something has got through: whatever kept it closed is over."""
+        return replace(self, closed_since=NEVER, stopped=False)
+
+    def released_on(self, now: datetime) -> int:
+        """How many have been released on this day, as far as the quota goes."""
+        return self.released if self.day == _day(now) else 0
+
+    def releasing(self, now: datetime, count: int) -> "ChannelState":
+        """The same, with so many more on this day's account."""
+        return replace(self, day=_day(now), released=self.released_on(now) + count)
 
 
-def room(state: ChannelState, now: datetime, per_minute: int, waiting: int) -> int:
-    """How many deliveries may be released now. `waiting` counts items already on the queue."""
+def _day(now: datetime) -> str:
+    return oslo_day(now).isoformat()
+
+
+def room(
+    state: ChannelState,
+    now: datetime,
+    per_minute: int,
+    waiting: int,
+    closes: datetime | None = None,
+) -> int:
+    """How many deliveries may be released now. `waiting` counts items already on the queue.
+
+    None for a time when the window has closed.
+    """
     if state.gate_closed(now):
+        return 0
+    if closes is not None and closes <= now:
         return 0
     if per_minute == 0:
         return max(0, PORTION - waiting)
     first = _next(state, now)
     gap = timedelta(minutes=1) / per_minute
-    return max(0, -((first - now - HORIZON) // gap))
+    end = now + HORIZON if closes is None else min(now + HORIZON, closes)
+    return max(0, -((first - end) // gap))
 
 
 def take_slots(
@@ -67,13 +108,6 @@ def take_slots(
 def _next(state: ChannelState, now: datetime) -> datetime:
     """The next free slot. One far ahead was taken by a host whose clock was: it does not count."""
     return max(now, state.next_slot) if state.next_slot <= now + _FAR else now
-
-
-def duration(deliveries: int, per_minute: int) -> timedelta | None:
-    """How long a campaign of this size takes; None when the channel goes as fast as it can."""
-    if per_minute == 0:
-        return None
-    return timedelta(minutes=1) / per_minute * max(0, deliveries - 1)
 
 
 def fitting(costs: Sequence[int], space: int) -> int:
@@ -94,3 +128,13 @@ def in_turn(groups: Iterable[Sequence[T]]) -> list[T]:
     """
     rounds = zip_longest(*groups, fillvalue=_NOBODY)
     return [one for round_ in rounds for one in round_ if one is not _NOBODY]  # type: ignore[misc]
+
+
+def another_first_each_minute(things: Sequence[T], now: datetime) -> list[T]:
+    """So that none waits for ever behind those that take up each round.
+
+    >>> another_first_each_minute("abc", datetime(2026, 1, 1, 0, 1, tzinfo=UTC))
+    ['b', 'c', 'a']
+    """
+    first = int(now.timestamp() // 60) % len(things) if things else 0
+    return [*things[first:], *things[:first]]

@@ -47,6 +47,11 @@ class Recipient:
     def kind(self) -> MemberKind:
         return MemberKind(self.member.partition(":")[0])
 
+    @property
+    def erased(self) -> bool:
+        """Whether all that is left of them is that there was somebody. Never to be written to."""
+        return not self.address
+
 
 class LeftOutReason(StrEnum):
     DUPLICATE = "duplicate"
@@ -55,6 +60,7 @@ class LeftOutReason(StrEnum):
     DISABLED = "disabled"
     NOT_ON_TEST_LIST = "not_on_test_list"
     CAMPAIGN_USER = "campaign_user"  #: one of the made-up users: a ticket for it is a campaign
+    GONE = "gone"  #: once written to, and not in the helpdesk any more
 
 
 @dataclass(frozen=True, slots=True)

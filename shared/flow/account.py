@@ -1,21 +1,24 @@
 """Account: sweep up what fell between, release the next portion, notice what is complete."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.domain.campaign import Campaign, Phase
+from shared.domain.campaign import UNDER_WAY, Campaign, Pause, Phase
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.pace import another_first_each_minute
 from shared.errors import PermanentError, UncertainError, UtsendelseError
+from shared.flow.alert import tell_alerts
 from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.frozen import Messages
+from shared.flow.protect import closed_too_long, note_the_end, protect, tell_of_a_stall
 from shared.flow.report import report
 from shared.flow.verify import verify
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Deliveries
-from shared.ports import Asked, Clock, Helpdesk, Promise, Receipt
+from shared.ports import Asked, Clock, Helpdesk, Herald, Promise, Receipt
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ _SWEPT, _LOOK_UPS = 1_000, 20
 #: A round begins nothing slow after that; the host ends it after five minutes, and with it what
 #: else it is doing.
 LONGEST_ROUND = timedelta(minutes=2)
+#: When nobody knows for so long what the case workers want, nothing more is released.
+UNSTEERED_FOR = timedelta(minutes=10)
 
 
 async def account(
@@ -35,6 +40,7 @@ async def account(
     messages: Messages,
     settings: Settings,
     clock: Clock,
+    heralds: Sequence[Herald] = (),
 ) -> None:
     """One round over the campaigns under way; nothing for those that are over.
 
@@ -43,17 +49,26 @@ async def account(
     is asked, begins only so long as the round is young, and with another campaign each minute.
     """
     until = clock() + LONGEST_ROUND
-    active = _another_first_each_minute(await ledger.campaigns.active(), clock())
+    active = another_first_each_minute(await ledger.campaigns.active(), clock())
     sending = [campaign for campaign in active if campaign.phase is Phase.SENDING]
     bugs: list[Exception] = []
     shared = sharers(lanes, sending)
+    steered = not sending or await ledger.channels.steered_at() + UNSTEERED_FOR > clock()
+    if not steered:
+        log.warning("account.unsteered campaigns=%s", len(sending))
     for channel, lane in lanes.items():
+        of_channel = [campaign for campaign in sending if campaign.channel == channel]
         with _apart(f"channel={channel}", bugs):
-            of_channel = [campaign for campaign in sending if campaign.channel == channel]
-            await enqueue(lane, of_channel, ledger=ledger, now=clock(), sharers=shared)
-    for campaign in sending:
+            if steered:
+                await enqueue(lane, of_channel, ledger=ledger, now=clock(), sharers=shared)
+            await closed_too_long(lane, of_channel, ledger=ledger, settings=settings, now=clock())
+    for campaign in active:
+        if not campaign.may_have_open:
+            continue
         lane = lanes[campaign.channel]
         with _apart(f"campaign_id={campaign.id}", bugs):
+            if campaign.phase is Phase.CANCELLING:
+                await ledger.deliveries.cancel_open(campaign.id, clock())
             if lane.asked and (await ledger.channels.get(lane.channel.name)).gate_closed(clock()):
                 continue  # whoever wants us to wait is not asked either
             await sweep(campaign, lane, ledger=ledger, settings=settings, clock=clock, until=until)
@@ -69,10 +84,15 @@ async def account(
                 )
     for campaign in active:
         with _apart(f"campaign_id={campaign.id}", bugs):
-            if campaign.phase is Phase.SENDING:
+            if campaign.phase in UNDER_WAY:
+                lane = lanes[campaign.channel]
                 campaign = await complete(campaign, ledger=ledger, clock=clock)
+                campaign = await protect(
+                    campaign, lane, ledger=ledger, settings=settings, now=clock()
+                )
+            await tell_of_a_stall(campaign, ledger=ledger, now=clock())
             if campaign.phase is Phase.REPORTING and clock() < until:
-                await report(
+                campaign = await report(
                     campaign,
                     channel=lanes[campaign.channel].channel,
                     ledger=ledger,
@@ -80,14 +100,11 @@ async def account(
                     messages=messages,
                     settings=settings,
                 )
+                await note_the_end(campaign, ledger=ledger, now=clock())
+    with _apart("alerts", bugs):
+        await tell_alerts(ledger=ledger, heralds=heralds, settings=settings, clock=clock)
     if bugs:
         raise ExceptionGroup("account", bugs)
-
-
-def _another_first_each_minute(campaigns: list[Campaign], now: datetime) -> list[Campaign]:
-    """So that none waits for ever behind those that take up each round."""
-    first = int(now.timestamp() // 60) % len(campaigns) if campaigns else 0
-    return [*campaigns[first:], *campaigns[:first]]
 
 
 @contextmanager
@@ -114,7 +131,7 @@ async def sweep(
     """Resolve claims that ended without an outcome, by what the channel can promise.
 
     Repeated where the provider is known to de-duplicate, looked up where it can be asked;
-    otherwise uncertain, for a person.
+    otherwise uncertain, for a person; or sent again, where settings would rather have it twice.
     """
     most = _LOOK_UPS if lane.asked else _SWEPT
     for lost in await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, most):
@@ -127,8 +144,12 @@ async def sweep(
         if ours is None:
             continue
         log.warning("account.interrupted delivery_id=%s", ours.id)
-        if lane.channel.promise is Promise.DEDUPLICATES:
-            await ledger.deliveries.put_back(ours, clock())
+        again = settings.resend_uncertain(lane.channel.name)
+        # one that may have arrived is never put back to be called off
+        again = again and campaign.phase is not Phase.CANCELLING
+        again = again and ours.attempt < settings.MAX_ATTEMPTS
+        if lane.channel.promise is Promise.DEDUPLICATES or again:
+            await _go_on(ours, ours.note, ledger.deliveries, settings, clock)
         elif found is None or isinstance(found, Outcome):
             outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
             await ledger.deliveries.settle(ours, outcome, clock())
@@ -179,7 +200,10 @@ async def complete(campaign: Campaign, *, ledger: Ledger, clock: Clock) -> Campa
     The change is made under the version that was read before looking, so that a campaign that is
     re-opened meanwhile is never reported as complete.
     """
-    if campaign.starts_at > clock() or await ledger.deliveries.any_open(campaign.id):
+    if campaign.phase is Phase.PAUSED and campaign.paused_for is Pause.BY_HAND:
+        return campaign  # an operator holds it, and has reasons
+    waits = campaign.phase is Phase.SENDING and campaign.starts_at > clock()
+    if waits or await ledger.deliveries.any_open(campaign.id):
         return campaign
     log.info("account.complete campaign_id=%s", campaign.id)
     return await ledger.campaigns.save(campaign.to(Phase.REPORTING, finished_at=clock()))

@@ -7,9 +7,11 @@ say is an outcome, and what is worth another try is put back in the ledger, neve
 import logging
 from datetime import timedelta
 
+from shared.domain.alert import Alert
 from shared.domain.delivery import NEVER, OpenDelivery, Outcome, Reason, Status, retry_delay
 from shared.domain.message import Message
 from shared.errors import (
+    BlockedError,
     DuplicateError,
     PermanentError,
     StoppedError,
@@ -18,6 +20,7 @@ from shared.errors import (
     TransientError,
     UncertainError,
 )
+from shared.flow.block import hold
 from shared.flow.enqueue import DeliverItem
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
@@ -52,7 +55,7 @@ async def deliver(
         await ledger.deliveries.take_back(opened, held_until)
         return
     if not settings.allowed.allows(opened.recipient.address):
-        refused = Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST)
+        refused = Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST, opened.note)
         await ledger.deliveries.settle(opened, refused, clock())
         return
     try:
@@ -60,6 +63,11 @@ async def deliver(
     except StorageError as error:
         log.warning("deliver.no_message_yet campaign_id=%s because=%s", item.campaign, error)
         await ledger.deliveries.take_back(opened, clock() + timedelta(minutes=1))
+        return
+    except LookupError as error:
+        log.error("deliver.no_message campaign_id=%s because=%s", item.campaign, error)
+        await hold(item.campaign, BlockedError("message_gone"), ledger.campaigns)
+        await ledger.deliveries.take_back(opened, clock())
         return
     claimed = await ledger.deliveries.claim(opened, clock(), settings.lease)
     if claimed and claimed.claim:
@@ -94,7 +102,10 @@ async def _send(
         gate = error.gate or channel.name
         log.warning("deliver.channel_waits channel=%s because=%s", gate, error)
         await deliveries.put_back(claimed, clock() + wait)
-        await watch.close_gate(gate, clock() + wait, str(error), clock())
+        stopped = isinstance(error, StoppedError)
+        state = await watch.close_gate(gate, clock() + wait, str(error), clock(), stopped=stopped)
+        if stopped:
+            await ledger.alerts.raised(Alert.channel_stopped(state), clock())
         return
     except TransientError as error:
         outcome = Outcome(Status.PLANNED, detail=str(error))
@@ -107,14 +118,15 @@ async def _send(
     except PermanentError as error:
         outcome = Outcome(Status.FAILED, error.reason, claimed.note, str(error))
     except UncertainError as error:
-        if channel.promise is Promise.CAN_BE_ASKED:
-            # too early to ask: what we gave up on may still be under way. The sweep does, later.
+        if channel.promise is Promise.CAN_BE_ASKED or settings.resend_uncertain(channel.name):
+            # too early: what we gave up on may still be under way. The sweep sees to it, later.
             log.warning("deliver.ask_later delivery_id=%s because=%s", claimed.id, error)
             return
         outcome = Outcome(Status.UNCERTAIN, Reason.NO_ANSWER, detail=str(error))
     except DuplicateError as error:
         outcome = Outcome(Status.SENT, detail=str(error))
     else:
+        await watch.went_through(channel.gates, clock())
         status = Status.SENT if receipt.final else Status.SUBMITTED
         outcome = Outcome(status, reference=receipt.reference, detail=receipt.detail)
     if outcome.status is Status.SUBMITTED:

@@ -1,39 +1,53 @@
 """Discover: find the campaigns that are asked for, and carry each to where it can be sent."""
 
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from shared.domain.alert import Alert
 from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase, campaign_id
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
+from shared.domain.orders import Orders, Whom
+from shared.domain.pace import another_first_each_minute
+from shared.domain.preview import Seen
 from shared.domain.recipient import address_key
 from shared.errors import (
     BlockedError,
     PermanentError,
+    SetupError,
     StoppedError,
     ThrottledError,
     TransientError,
     UncertainError,
     UtsendelseError,
 )
+from shared.flow.ask_again import ask_again
 from shared.flow.block import block, status_tells, tell_why, unblock
+from shared.flow.correct import plan_correction
 from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
 from shared.flow.mark import mark
+from shared.flow.ordered import orders_on
+from shared.flow.preview import preview
+from shared.flow.reopen import reopen
 from shared.flow.review import review
+from shared.flow.settle import settle_by_hand
 from shared.flow.start import go, start
+from shared.flow.steer import steer
 from shared.flow.undo import undo
-from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
+from shared.ledger.erasure import FORGETTING
 from shared.ports import Clock, Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: A round begins nothing slow after that, so that the next one comes in time.
+LONGEST_LOOK = timedelta(seconds=45)
 #: A campaign that still cannot be read by then needs a person: the trouble does not pass.
 STUCK_AFTER = timedelta(hours=1)
 
@@ -49,22 +63,31 @@ async def discover(
 ) -> None:
     """Look at every open campaign ticket once. One that fails does not stop the others.
 
-    What is started here gets its first portion at once.
+    Those under way come first, and take no time: whoever wants one stopped is heard within the
+    minute. What takes time begins only so long as the round is young, with another ticket first
+    each minute. What is started here gets its first portion at once.
 
     Raises SetupError when a configured name does not exist, and StoppedError when the helpdesk
     refuses our key: then nothing can be discovered at all.
     """
+    until = clock() + LONGEST_LOOK
     try:
-        look = _Look(await helpdesk.names(), helpdesk, ledger, files, lanes, settings, clock)
+        look = _Look(await helpdesk.names(), helpdesk, ledger, files, lanes, settings, clock, until)
         active = {campaign.ticket_id: campaign for campaign in await ledger.campaigns.active()}
         tickets = {ticket.id: ticket for ticket in await helpdesk.campaign_tickets()}
+    except SetupError:
+        await ledger.alerts.raised(Alert.name_unknown(clock().date()), clock())
+        raise
     except StoppedError:
+        await ledger.alerts.raised(Alert.key_refused(clock().date()), clock())
         raise
     except TransientError as error:
         log.warning("discover.postponed because=%s", error)
         return
-    started, bugs = [], []
-    for id_ in [*tickets, *(active.keys() - tickets.keys())]:
+    started: list[Campaign] = []
+    bugs: list[Exception] = []
+
+    async def look_at(id_: int) -> None:
         try:
             campaign = await look.at(tickets.get(id_), active.get(id_))
             if campaign and campaign.phase is Phase.SENDING:
@@ -74,6 +97,18 @@ async def discover(
         except Exception as bug:
             log.exception("discover.failed ticket_id=%s", id_)
             bugs.append(bug)
+
+    under_way = [id_ for id_, campaign in active.items() if campaign.has_begun]
+    for id_ in under_way:
+        await look_at(id_)
+    if active and not look.unread:
+        await ledger.channels.steered(clock())
+    seen = await remember(tickets, active.keys(), names=look.names, ledger=ledger)
+    look.seen.update(seen)
+    others = [id_ for id_ in [*tickets, *(active.keys() - tickets.keys())] if id_ not in under_way]
+    for id_ in another_first_each_minute(others, clock()):
+        if clock() < until:
+            await look_at(id_)
     shared = sharers(lanes, [*active.values(), *started])
     for channel, lane in lanes.items():
         of_channel = [campaign for campaign in started if campaign.channel == channel]
@@ -93,12 +128,17 @@ class _Look:
     lanes: Mapping[str, Lane]
     settings: Settings
     clock: Clock
+    until: datetime  #: nothing slow is begun after this
+    seen: dict[int, Seen] = field(default_factory=dict)  #: what is remembered of the tickets
+    unread: list[int] = field(default_factory=list)  #: tickets whose status could not be had
 
     async def at(self, ticket: Ticket | None, campaign: Campaign | None) -> Campaign | None:
         """The ticket's campaign, if it could be carried on; None when there is nothing to do.
 
         No ticket: it is solved, deleted or somebody else's now.
         """
+        if campaign and campaign.has_begun:
+            return await self._steer(campaign, listed=ticket)
         if campaign and campaign.phase is Phase.APPROVED and "announced" in campaign.steps:
             return await self._safely(campaign, self._go(campaign, listed=ticket))
         if ticket is None:
@@ -117,6 +157,46 @@ class _Look:
             await self._withdraw(campaign)
             return None
         return await self._safely(campaign, self._carry(campaign, ticket))
+
+    async def _steer(self, campaign: Campaign, listed: Ticket | None) -> Campaign | None:
+        """The campaign, if it goes again. Whatever the list of tickets says, one that is not on it
+        is read before that is believed."""
+        try:
+            ticket = listed or await self._ticket(campaign)
+        except UtsendelseError:
+            self.unread.append(campaign.ticket_id)
+            raise
+        if campaign.phase is Phase.REOPENING:
+            return await reopen(
+                campaign,
+                ticket,
+                names=self.names,
+                lane=self.lanes[campaign.channel],
+                helpdesk=self.helpdesk,
+                ledger=self.ledger,
+                settings=self.settings,
+                clock=self.clock,
+            )
+        steered = await steer(
+            campaign,
+            ticket,
+            listed=listed is not None,
+            names=self.names,
+            helpdesk=self.helpdesk,
+            ledger=self.ledger,
+            settings=self.settings,
+            now=self.clock(),
+        )
+        if steered.phase is Phase.BLOCKED and ticket:
+            return await self._ask_again(steered, ticket)
+        return steered if campaign.phase is not Phase.SENDING else None
+
+    async def _ticket(self, campaign: Campaign) -> Ticket | None:
+        """The campaign's ticket; None when it is gone."""
+        try:
+            return await self.helpdesk.ticket(campaign.ticket_id)
+        except PermanentError:
+            return None
 
     async def _safely(
         self, campaign: Campaign, steps: Awaitable[Campaign | None]
@@ -138,8 +218,9 @@ class _Look:
                 error if isinstance(error, BlockedError) else BlockedError("refused"),
                 names=self.names,
                 helpdesk=self.helpdesk,
-                campaigns=self.ledger.campaigns,
+                ledger=self.ledger,
                 settings=self.settings,
+                now=self.clock(),
             )
             log.warning("discover.blocked campaign_id=%s because=%s", campaign.id, error)
             return None
@@ -162,9 +243,7 @@ class _Look:
                 settings=self.settings,
                 now=self.clock(),
             )
-            campaign = await expand(
-                campaign, helpdesk=self.helpdesk, ledger=self.ledger, settings=self.settings
-            )
+            campaign = await self._expand(campaign)
         if campaign.phase is Phase.APPROVED:
             # reading may have taken minutes: is it still wanted, and still ours?
             ticket = await self.helpdesk.ticket(ticket.id)
@@ -175,6 +254,7 @@ class _Look:
                 campaign,
                 ticket,
                 names=self.names,
+                seen=self.seen.get(ticket.id, Seen()),
                 lane=self.lanes[campaign.channel],
                 helpdesk=self.helpdesk,
                 campaigns=campaigns,
@@ -182,6 +262,21 @@ class _Look:
                 now=self.clock(),
             )
             return await self._go(campaign, listed=ticket)
+        return campaign
+
+    async def _expand(self, campaign: Campaign) -> Campaign:
+        """The recipients in the ledger: those on the lists, or those of the campaign before."""
+        who = plan_correction if campaign.correction_of else expand
+        campaign = await who(
+            campaign,
+            helpdesk=self.helpdesk,
+            ledger=self.ledger,
+            settings=self.settings,
+            enough=lambda: self.clock() >= self.until,
+        )
+        restless = campaign.cursor.page > 0 and not campaign.cursor.memberships
+        if restless and self.clock() >= campaign.found_at + STUCK_AFTER:
+            raise BlockedError("lists_change")
         return campaign
 
     async def _go(self, campaign: Campaign, listed: Ticket | None) -> Campaign | None:
@@ -192,15 +287,16 @@ class _Look:
         due = campaign.starts_at <= self.clock()
         if not (due or "regretted" in campaign.steps or self._regretted(listed, listed)):
             return None
-        try:
-            ticket: Ticket | None = await self.helpdesk.ticket(campaign.ticket_id)
-        except PermanentError:
-            ticket = None
+        ticket = await self._ticket(campaign)
         if ticket is None or "regretted" in campaign.steps or self._regretted(ticket, listed):
             await self._undo(campaign)
         elif due:
             return await go(
-                campaign, ticket, campaigns=self.ledger.campaigns, settings=self.settings
+                campaign,
+                ticket,
+                campaigns=self.ledger.campaigns,
+                settings=self.settings,
+                now=self.clock(),
             )
         return None
 
@@ -213,6 +309,13 @@ class _Look:
             return None  # another host has just found it
         if self.names.ready is None and not await self._complete_and_quiet(ticket, earlier):
             return None
+        last = _last_begun(earlier)
+        orders = Orders()
+        if last:
+            new = await unsent_messages(ticket.id, earlier, self.helpdesk, self.settings)
+            if not new and "rested" in last.steps:
+                return await self._again(last, ticket)
+            orders = await orders_on(self.helpdesk, ticket.id, since=last.finished_at)
         ordinal = 1 + max((one.ordinal for one in earlier), default=0)
         campaign = await self.ledger.campaigns.create(
             Campaign(
@@ -222,36 +325,61 @@ class _Look:
                 channel=self._channel(ticket),
                 found_at=self.clock(),
                 nonce=uuid4().hex[:8],
+                correction_of=last.id if last and orders.whom is Whom.THE_SAME else "",
             )
         )
         if campaign:
             log.info("discover.found campaign_id=%s ticket_id=%s", campaign.id, ticket.id)
         return campaign
 
+    async def _again(self, last: Campaign, ticket: Ticket) -> Campaign | None:
+        """Those not reached are opened again, when the ready status has been set since the end."""
+        if ticket.modified.isoformat() == last.ticket_seen:
+            return None
+        return await ask_again(
+            last,
+            ticket,
+            names=self.names,
+            helpdesk=self.helpdesk,
+            ledger=self.ledger,
+            files=self.files,
+            settings=self.settings,
+            now=self.clock(),
+        )
+
     async def _review(self, ticket: Ticket) -> None:
-        """Somebody asks who has answered; told only of a campaign that is over."""
-        over = [
-            campaign
-            for campaign in await self.ledger.campaigns.on_ticket(ticket.request_number)
-            if campaign.phase is Phase.DONE
-        ]
-        if not over:
-            html = render(
-                "no_review.html",
-                review=self.settings.STATUS_REVIEW,
-                ready=self.settings.STATUS_READY,
-            )
-            name = f"{ticket.request_number}/til-kontroll"
-            await post_once(self.helpdesk, ticket.id, name, html)
-        else:
-            await review(
-                max(over, key=lambda campaign: campaign.ordinal),
+        """What would be sent to whom; of a campaign that is over, who has answered."""
+        earlier = await self.ledger.campaigns.on_ticket(ticket.request_number)
+        last = _last_begun(earlier)
+        over = last if last and last.phase is Phase.DONE else None
+        if over and FORGETTING in over.steps:
+            over = None  # nobody's name is left to tell of
+        if over and await unsent_messages(ticket.id, earlier, self.helpdesk, self.settings):
+            over = None  # another is being prepared
+        if over is None:
+            channel = self._channel(ticket)
+            await preview(
                 ticket,
+                self.seen.get(ticket.id, Seen()),
                 names=self.names,
+                lane=self.lanes[channel],
+                channel=channel,
                 helpdesk=self.helpdesk,
                 ledger=self.ledger,
                 settings=self.settings,
+                clock=self.clock,
             )
+            return
+        orders = await orders_on(self.helpdesk, ticket.id)
+        await settle_by_hand(over.id, orders.verdicts, ledger=self.ledger, clock=self.clock)
+        await review(
+            over,
+            ticket,
+            names=self.names,
+            helpdesk=self.helpdesk,
+            ledger=self.ledger,
+            settings=self.settings,
+        )
 
     def _channel(self, ticket: Ticket) -> str:
         """What the ticket's end user stands for; only their tickets come this far."""
@@ -316,12 +444,15 @@ class _Look:
                 campaign,
                 names=self.names,
                 helpdesk=self.helpdesk,
-                campaigns=self.ledger.campaigns,
+                ledger=self.ledger,
                 settings=self.settings,
+                now=self.clock(),
             )
             return None
         touched = ticket.modified.isoformat() != campaign.ticket_seen
         if self._ready(ticket) and (status_tells(self.names) or touched):
+            if campaign.problem == "channel_closed":
+                await self._try_anew(campaign)
             return await unblock(
                 campaign,
                 channel=self._channel(ticket),
@@ -329,3 +460,37 @@ class _Look:
                 now=self.clock(),
             )
         return None
+
+    async def _try_anew(self, campaign: Campaign) -> None:
+        """Somebody has mended the channel, they say: what went before is not held against it."""
+        for gate in self.lanes[campaign.channel].channel.gates:
+            state = await self.ledger.channels.get(gate)
+            await self.ledger.channels.save(state.went_through())
+
+
+def _last_begun(campaigns: Iterable[Campaign]) -> Campaign | None:
+    """The last of them of which anybody may have got anything."""
+    begun = (campaign for campaign in campaigns if campaign.has_begun)
+    return max(begun, key=lambda one: one.ordinal, default=None)
+
+
+async def remember(
+    tickets: Mapping[int, Ticket], active: Container[int], *, names: Names, ledger: Ledger
+) -> Mapping[int, Seen]:
+    """What we know of the tickets, with the status that each has before a preview is asked for.
+
+    Not one that would start or stop a campaign when it was set again. What is no longer open is
+    forgotten.
+    """
+    if names.review is None:
+        return {}
+    seen = dict(await ledger.tickets.all())
+    ours = {names.ready, names.running, names.review, names.pause, names.cancel}
+    for id_, ticket in tickets.items():
+        known = seen.get(id_, Seen())
+        if id_ not in active and ticket.status_id not in {*ours, known.status}:
+            seen[id_] = replace(known, status=ticket.status_id)
+            await ledger.tickets.remember(id_, seen[id_])
+    for id_ in seen.keys() - tickets.keys():
+        await ledger.tickets.forget(id_)
+    return seen

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import OpenDelivery
-from shared.domain.pace import LOST_AFTER, duration, fitting, in_turn, room, take_slots
+from shared.domain.estimate import last_leaves
+from shared.domain.pace import LOST_AFTER, fitting, in_turn, room, take_slots
+from shared.domain.window import Window
 from shared.errors import ClashError
 from shared.ledger import Ledger
 from shared.ports import Asked, Channel, Promise, Queue
@@ -38,9 +40,12 @@ class DeliverItem(BaseModel):
     delivery: Id
 
 
+ALWAYS = Window()
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """So much a minute on this channel; 0 is as fast as the host allows.
+    """So much a minute on this channel, when it may send; 0 is as fast as the host allows.
 
     A mail is one mail, but a ticket is some calls, and more for somebody who is not known as a
     user of the helpdesk.
@@ -50,6 +55,8 @@ class Pace:
     per_minute: int
     known: int = 1
     unknown: int = 1
+    window: Window = ALWAYS
+    per_day: int = 0  #: deliveries released on one day in Norway; 0 is any number
 
     def costs(self, deliveries: Iterable[OpenDelivery]) -> list[int]:
         return [self.known if one.recipient.user else self.unknown for one in deliveries]
@@ -70,13 +77,28 @@ class Lane:
         can_be_asked = self.channel.promise is Promise.CAN_BE_ASKED
         return cast(Asked, self.channel) if can_be_asked else None
 
-    def takes(self, known: int, unknown: int) -> timedelta | None:
-        """How long so many take from first to last; None when nothing but the host limits them."""
-        times = [
-            duration(known * pace.known + unknown * pace.unknown, pace.per_minute)
+    def opens(self, at: datetime) -> datetime:
+        """`at`, or the first moment after it at which every window is open."""
+        opens = max(pace.window.opens(at) for pace in self.paces)
+        return at if opens == at else self.opens(opens)
+
+    def ends(self, starts: datetime, known: int, unknown: int) -> datetime | None:
+        """About when the last of so many leaves; None when nothing but the host limits them.
+
+        What others send meanwhile, and have sent that day, is not counted in.
+        """
+        ends = [
+            last_leaves(
+                starts,
+                known * pace.known + unknown * pace.unknown,
+                pace.per_minute,
+                known + unknown,
+                pace.window,
+                pace.per_day,
+            )
             for pace in self.paces
         ]
-        return max((time for time in times if time is not None), default=None)
+        return max((end for end in ends if end is not None), default=None)
 
     async def put(self, opened: OpenDelivery, delay: timedelta) -> None:
         item = DeliverItem(campaign=opened.campaign, delivery=opened.id)
@@ -117,17 +139,25 @@ async def enqueue(
     unlimited = any(pace.per_minute == 0 for pace in lane.paces)
     waiting = await lane.queue.length() if unlimited else 0
     rooms = [
-        ceil(room(state, now, pace.per_minute, waiting) / sharers.get(pace.channel, 1))
+        ceil(
+            room(state, now, pace.per_minute, waiting, pace.window.closes(now))
+            / sharers.get(pace.channel, 1)
+        )
         for state, pace in zip(states, lane.paces, strict=True)
     ]
-    capacity = min(rooms)
+    left_today = [
+        max(0, pace.per_day - state.released_on(now))
+        for state, pace in zip(states, lane.paces, strict=True)
+        if pace.per_day
+    ]
+    capacity = min(rooms + left_today)
     if not capacity:
         return 0
     due = [
         await ledger.deliveries.due(campaign.id, now, capacity, lane.lost_after)
         for campaign in campaigns
     ]
-    chosen = in_turn(due)
+    chosen = in_turn(due)[:capacity]
     for pace, space in zip(lane.paces, rooms, strict=True):
         chosen = chosen[: fitting(pace.costs(chosen), space)]
     if not chosen:
@@ -136,9 +166,9 @@ async def enqueue(
     for state, pace in zip(states, lane.paces, strict=True):
         costs = pace.costs(chosen)
         state, taken = take_slots(state, now, pace.per_minute, sum(costs))
-        if pace.per_minute:
+        if pace.per_minute or pace.per_day:
             try:
-                await ledger.channels.save(state)
+                await ledger.channels.save(state.releasing(now, len(chosen)))
             except ClashError:
                 return 0
         first_of_each = accumulate(costs[:-1], initial=0)

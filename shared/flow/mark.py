@@ -25,7 +25,7 @@ async def mark(
         if not earlier.active
     ]
     ticket = await helpdesk.ticket(campaign.ticket_id)
-    _refuse_foreign(ticket, [ours, *over], settings)
+    refuse_foreign(ticket, [ours, *over], settings)
     api_user = campaign.api_user
     if marks_in(ticket.mark) != [ours]:
         await helpdesk.change_ticket(ticket.id, mark=with_mark(ticket.mark, ours))
@@ -38,7 +38,7 @@ async def mark(
 def check_mark(ticket: Ticket, campaign: Campaign, settings: Settings) -> None:
     """Raises BlockedError unless the ticket carries this campaign's mark and no other."""
     ours = mark_of(campaign, settings)
-    _refuse_foreign(ticket, [ours], settings)
+    refuse_foreign(ticket, [ours], settings)
     if not marks_in(ticket.mark):
         raise BlockedError("mark_gone", field=settings.CAMPAIGN_MARK_FIELD)
 
@@ -47,7 +47,8 @@ def mark_of(campaign: Campaign, settings: Settings) -> Mark:
     return Mark(settings.INSTALLATION, campaign.id, campaign.nonce)
 
 
-def _refuse_foreign(ticket: Ticket, known: Iterable[Mark], settings: Settings) -> None:
+def refuse_foreign(ticket: Ticket, known: Iterable[Mark], settings: Settings) -> None:
+    """Raises BlockedError when the ticket carries a mark that is not among those known."""
     foreign = [found for found in marks_in(ticket.mark) if found not in known]
     if foreign:
         whose, field = foreign[0].installation, settings.CAMPAIGN_MARK_FIELD

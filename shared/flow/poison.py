@@ -4,6 +4,7 @@ import logging
 
 from pydantic import ValidationError
 
+from shared.domain.alert import Alert
 from shared.domain.delivery import NEVER, Outcome, Reason, Status
 from shared.flow.enqueue import DeliverItem
 from shared.ledger import Ledger
@@ -38,4 +39,6 @@ async def poison(item: str | bytes, *, ledger: Ledger, clock: Clock) -> None:
         return
     log.error("poison.gave_up delivery_id=%s", opened.id)
     outcome = Outcome(Status.FAILED, Reason.TECHNICAL, opened.note)
+    if campaign := await ledger.campaigns.get(opened.campaign):
+        await ledger.alerts.raised(Alert.poison(campaign), clock())
     await ledger.deliveries.settle(opened, outcome, clock())

@@ -29,6 +29,8 @@ _MORE = {
     "email": ("Svar fra e-postserveren", "Forsendelse"),
     "ticket": ("Sak", "Lenke", "Svar fra Pureservice", "Forsendelse"),
 }
+#: And last where there has been more than one round.
+_ROUND = ("Runde",)
 _REVIEW = ("Mottaker", "E-postadresse", "Sak", "Status på saken", "Sist endret", "Lenke")
 _KIND = {MemberKind.USER: "Bruker", MemberKind.COMPANY: "Firma"}
 
@@ -40,7 +42,7 @@ async def recipients_csv(
     campaign: Campaign, deliveries: Deliveries, rows: int, link: Link
 ) -> AsyncIterator[bytes]:
     """One file per so many rows: first the deliveries, then the memberships left out."""
-    headings = (*_HEADINGS, *_MORE[campaign.channel])
+    headings = _headings(campaign)
     part = _Part(headings)
     async for cells in _all(campaign, deliveries, link):
         if part.rows == rows:
@@ -65,13 +67,19 @@ def review_csv(
     return part.encoded()
 
 
+def _headings(campaign: Campaign) -> Sequence[str]:
+    rounds = _ROUND if campaign.round > 1 else ()
+    return (*_HEADINGS, *_MORE[campaign.channel], *rounds)
+
+
 async def _all(
     campaign: Campaign, deliveries: Deliveries, link: Link
 ) -> AsyncIterator[Sequence[str]]:
     async for delivery in deliveries.all(campaign.id):
-        yield _delivery_cells(delivery, link)
+        rounds = (str(delivery.round),) if campaign.round > 1 else ()
+        yield (*_delivery_cells(delivery, link), *rounds)
     lists = {one.id: one.name for one in campaign.lists}
-    nothing = ("",) * len(_MORE[campaign.channel])
+    nothing = ("",) * (len(_headings(campaign)) - len(_HEADINGS))
     async for left_out in deliveries.left_out(campaign.id):
         why = left_out_words(campaign.channel)[left_out.reason]
         yield (*_left_out_cells(left_out, why, lists.get(left_out.list_id, "")), *nothing)
@@ -84,10 +92,10 @@ def _delivery_cells(delivery: Delivery, link: Link) -> Sequence[str]:
     return (
         recipient.name,
         recipient.address,
-        STATUS[delivery.status],
+        "erstattet" if delivery.replaced else STATUS[delivery.status],
         reasons(delivery.channel)[delivery.reason],
         _time(delivery.settled_at),
-        str(delivery.attempts),
+        str(delivery.earlier_attempts + delivery.attempts),
         _KIND[recipient.kind],
         "",
         *(own_ticket if delivery.channel == "ticket" else ()),

@@ -12,7 +12,8 @@ from shared.domain.campaign import Campaign, Phase
 from shared.domain.recipient_ticket import ticket_of
 from shared.errors import PermanentError, SetupError
 from shared.flow.frozen import Messages
-from shared.flow.recipients_csv import recipients_csv
+from shared.flow.rest import at_rest
+from shared.flow.so_far import attach_list
 from shared.flow.tally import tally
 from shared.flow.wording import post_once, reference, render
 from shared.ledger import Ledger
@@ -21,8 +22,6 @@ from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Rows in one CSV file. What a helpdesk takes as an attachment, and what we hold in memory.
-_ROWS = 10_000
 #: So many are related in one call, and so many calls are made in one round.
 _RELATED_AT_ONCE, _RELATING_CALLS = 50, 10
 
@@ -36,25 +35,26 @@ async def report(
     messages: Messages,
     settings: Settings,
 ) -> Campaign:
-    """The campaign as *done*, its ticket solved with the account of everybody on it."""
+    """The campaign as *done*, its ticket solved with the account of everybody on it.
+
+    One that was called off is *cancelled* in the end. Its account is a note, and its ticket keeps
+    the status by which it was called off: it may be wanted after all.
+    """
     campaigns = ledger.campaigns
     if campaign.channel == "ticket" and settings.TICKET_RELATION:
         campaign = await _relate(campaign, ledger, helpdesk)
         if "related" not in campaign.steps:
             return campaign  # so many that it goes on in the next round
-    present: set[str] = set()
-    if not {"listed", "archived"} <= campaign.steps:
-        present |= {file.name for file in await helpdesk.attachments(campaign.ticket_id)}
     if "listed" not in campaign.steps:
-        try:
-            await _attach_lists(campaign, present, ledger, helpdesk, settings)
-        except PermanentError as error:  # e.g. too large; the report says so
-            log.warning("report.no_list campaign_id=%s because=%s", campaign.id, error)
-            campaign = campaign.did("no_list")
+        name = f"mottakere-{_edition(campaign)}"
+        has_list = await attach_list(
+            campaign, name, ledger=ledger, helpdesk=helpdesk, settings=settings
+        )
+        campaign = campaign if has_list else campaign.did("no_list")
         campaign = await campaigns.save(campaign.did("listed"))
     if "archived" not in campaign.steps:
         try:
-            await _attach_message(campaign, present, channel, helpdesk, messages)
+            await _attach_message(campaign, channel, helpdesk, messages)
         except PermanentError as error:  # e.g. too large; the report says so
             log.warning("report.no_copy campaign_id=%s because=%s", campaign.id, error)
             campaign = campaign.did("no_copy")
@@ -62,20 +62,25 @@ async def report(
     if "solved" not in campaign.steps:
         html = await _account(campaign, ledger, settings)
         try:
-            await _solve(campaign, html, helpdesk)
+            if campaign.called_off:
+                await post_once(helpdesk, campaign.ticket_id, _name(campaign), html)
+            else:
+                await _solve(campaign, html, helpdesk)
         except PermanentError as error:  # e.g. a field that must be filled in, or no ticket at all
             log.error("report.not_solved campaign_id=%s because=%s", campaign.id, error)
             with suppress(PermanentError):
                 await post_once(helpdesk, campaign.ticket_id, _name(campaign), html)
         campaign = await campaigns.save(campaign.did("solved"))
     kind, _, id_ = campaign.message.partition(":")
-    if kind == "email":
+    if kind == "email" and not campaign.called_off:
         try:
             await helpdesk.mark_email_sent(int(id_))
         except PermanentError as error:  # e.g. deleted: there is nothing left to mark
             log.warning("report.not_marked campaign_id=%s because=%s", campaign.id, error)
+    campaign = await at_rest(campaign, helpdesk)
     log.info("report.done campaign_id=%s", campaign.id)
-    return await campaigns.save(campaign.to(Phase.DONE))
+    over = Phase.CANCELLED if campaign.called_off else Phase.DONE
+    return await campaigns.save(campaign.to(over))
 
 
 async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> Campaign:
@@ -109,25 +114,16 @@ async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> Cam
     return await ledger.campaigns.save(campaign.did("related"))
 
 
-async def _attach_lists(
-    campaign: Campaign, present: set[str], ledger: Ledger, helpdesk: Helpdesk, settings: Settings
-) -> None:
-    """The CSV with every recipient, in several files when there are very many."""
-    parts = recipients_csv(campaign, ledger.deliveries, _ROWS, settings.ticket_link)
-    number = 0
-    async for data in parts:
-        number += 1
-        name = f"mottakere-{_edition(campaign)}{f'-del{number}' if number > 1 else ''}.csv"
-        if name not in present:
-            await helpdesk.attach(campaign.ticket_id, name, "text/csv", data)
-
-
 async def _attach_message(
-    campaign: Campaign, present: set[str], channel: Channel, helpdesk: Helpdesk, messages: Messages
+    campaign: Campaign, channel: Channel, helpdesk: Helpdesk, messages: Messages
 ) -> None:
-    archived = await channel.archive(campaign.id, await messages.of(campaign.id))
+    """What was sent. Raises PermanentError when it is not in store any more, or not taken."""
+    try:
+        archived = await channel.archive(campaign.id, await messages.of(campaign.id))
+    except LookupError as error:
+        raise PermanentError(str(error)) from error
     name = f"melding-{_edition(campaign)}{archived.suffix}"
-    if name not in present:
+    if name not in {file.name for file in await helpdesk.attachments(campaign.ticket_id)}:
         await helpdesk.attach(campaign.ticket_id, name, archived.content_type, archived.data)
 
 
@@ -146,6 +142,7 @@ async def _account(campaign: Campaign, ledger: Ledger, settings: Settings) -> st
         test_list=not settings.allowed.everybody,
         link=settings.ticket_link,
         review=settings.STATUS_REVIEW,
+        ready=settings.STATUS_READY,
     )
 
 

@@ -71,7 +71,8 @@ async def _tell(
             # a copy that somebody has made by hand carries the same key
             known = ticket_of(delivery)
             found = by_id.get(known.id) if known else None
-            rows.append((delivery, found or by_key.get(ticket_key(campaign.id, delivery.id))))
+            key = ticket_key(campaign.id, delivery.id, delivery.round)
+            rows.append((delivery, found or by_key.get(key)))
         by_status.update(names.statuses.get(one.status_id, "") for _, one in rows if one)
         name = f"svar-{edition}.csv"
         if name not in {file.name for file in await helpdesk.attachments(ticket.id)}:

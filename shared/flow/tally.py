@@ -15,9 +15,13 @@ NAMED = 100
 
 @dataclass(slots=True)
 class Tally:
-    """How many of each, the first of those who were not reached, and of the tickets made."""
+    """How many of each, the first of those who were not reached, and of the tickets made.
+
+    Those that were replaced stand in the list of everybody, and are not counted anywhere.
+    """
 
     statuses: Counter[Status] = field(default_factory=Counter)
+    sent_in_round: int = 0  #: of those sent, how many were sent in the campaign's last round
     left_out: Counter[LeftOutReason] = field(default_factory=Counter)
     not_reached: list[Delivery] = field(default_factory=list)
     made: int = 0  #: how many tickets recipients have got
@@ -37,7 +41,11 @@ class Tally:
 async def tally(campaign: Campaign, ledger: Ledger) -> Tally:
     counted = Tally()
     async for delivery in ledger.deliveries.all(campaign.id):
+        if delivery.replaced:
+            continue
         counted.statuses[delivery.status] += 1
+        in_round = delivery.round == campaign.round
+        counted.sent_in_round += in_round and delivery.status is Status.SENT
         if ticket := ticket_of(delivery):
             counted.made += 1
             if len(counted.first_tickets) < NAMED:

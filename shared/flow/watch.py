@@ -4,12 +4,14 @@ Asked before every claim, and answered from memory for a few seconds, so that a 
 gate acts everywhere within that time without costing a request per delivery.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.campaign import Campaign, Phase
+from shared.domain.delivery import NEVER
 from shared.domain.pace import ChannelState
+from shared.domain.window import Window
 from shared.errors import ClashError
 from shared.ledger import Ledger
 
@@ -19,6 +21,7 @@ FRESH_FOR = timedelta(seconds=15)
 @dataclass(slots=True)
 class Watch:
     ledger: Ledger
+    windows: Mapping[str, Window] = field(default_factory=dict)  #: by channel; none: always open
     _campaigns: dict[str, tuple[datetime, Campaign | None]] = field(default_factory=dict)
     _channels: dict[str, tuple[datetime, ChannelState]] = field(default_factory=dict)
 
@@ -30,20 +33,40 @@ class Watch:
         if campaign is None or campaign.phase is not Phase.SENDING or now < campaign.starts_at:
             return now
         states = [await self._channel(gate, now) for gate in gates]
-        return max((s.gate_until for s in states if s.gate_closed(now)), default=None)
+        waits = [s.gate_until for s in states if s.gate_closed(now)]
+        waits += [self.windows[gate].opens(now) for gate in gates if gate in self.windows]
+        until = max(waits, default=now)
+        return until if until > now else None
 
-    async def close_gate(self, channel: str, until: datetime, reason: str, now: datetime) -> None:
+    async def close_gate(
+        self, channel: str, until: datetime, reason: str, now: datetime, *, stopped: bool = False
+    ) -> ChannelState:
         """Nobody on the channel claims anything before then, on any host."""
+        return await self._change(
+            channel, now, lambda state: state.close_gate(until, reason, now, stopped=stopped)
+        )
+
+    async def went_through(self, gates: Sequence[str], now: datetime) -> None:
+        """Something got out on these: an incident that we know of is over."""
+        for gate in gates:
+            known = self._channels.get(gate)
+            if known and known[1].closed_since != NEVER and not known[1].gate_closed(now):
+                await self._change(gate, now, ChannelState.went_through)
+
+    async def _change(
+        self, channel: str, now: datetime, change: Callable[[ChannelState], ChannelState]
+    ) -> ChannelState:
         for _ in range(3):
             state = await self.ledger.channels.get(channel)
-            closed = state.close_gate(until, reason)
+            changed = change(state)
             try:
-                if closed is not state:
-                    closed = await self.ledger.channels.save(closed)
+                if changed != state:
+                    changed = await self.ledger.channels.save(changed)
             except ClashError:
                 continue  # somebody took slots or closed it too: look again
-            self._channels[channel] = (now, closed)
-            return
+            self._channels[channel] = (now, changed)
+            return changed
+        return state
 
     async def _campaign(self, campaign_id: str, now: datetime) -> Campaign | None:
         known = self._campaigns.get(campaign_id)

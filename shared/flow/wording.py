@@ -37,6 +37,9 @@ REASON = {
     Reason.MAIL_FAILED: "Pureservice fikk ikke sendt meldingen",
     Reason.NOT_MAILED: "Meldingen ligger på saken, men Pureservice har ikke sendt den",
     Reason.STILL_QUEUED: "Meldingen ligger fortsatt i utboksen til Pureservice",
+    Reason.SETTLED_BY_HAND: "Var usikkert, og er avklart for hånd",
+    Reason.REPLACED: "Erstattet av en forsendelse med ny kontaktinformasjon",
+    Reason.ERASED: "Personopplysningene er slettet på forespørsel",
 }
 
 #: The same where every recipient gets a ticket.
@@ -60,6 +63,7 @@ LEFT_OUT = {
     LeftOutReason.DISABLED: "Er deaktivert i Pureservice",
     LeftOutReason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
     LeftOutReason.CAMPAIGN_USER: "Er en av de oppdiktede brukerne som starter masseutsendelser",
+    LeftOutReason.GONE: "Finnes ikke lenger i Pureservice",
 }
 
 
@@ -132,7 +136,7 @@ async def posted(helpdesk: Helpdesk, ticket_id: int, name: str) -> bool:
 
     The ticket itself is asked, since an answer that never came says nothing.
     """
-    return any(reference(name) in note for note in await helpdesk.notes(ticket_id))
+    return any(reference(name) in note.html for note in await helpdesk.notes(ticket_id))
 
 
 async def post(helpdesk: Helpdesk, ticket_id: int, name: str, html: str) -> None:

@@ -8,10 +8,16 @@ itself.
 
 from dataclasses import dataclass
 
+from shared.ledger.alerts import Alerts
 from shared.ledger.campaigns import Campaigns
 from shared.ledger.channels import Channels
 from shared.ledger.claims import Claims
 from shared.ledger.deliveries import Deliveries
+from shared.ledger.erasure import Erasure
+from shared.ledger.progress import Progresses
+from shared.ledger.rounds import Rounds
+from shared.ledger.tickets import Tickets
+from shared.ledger.verdicts import Verdicts
 from shared.ports import Table
 
 
@@ -21,7 +27,24 @@ class Ledger:
     deliveries: Deliveries
     channels: Channels
     users: Claims  #: on making a user for an address
+    alerts: Alerts
+    tickets: Tickets
+    progress: Progresses
+    erasure: Erasure
+    verdicts: Verdicts
+    rounds: Rounds
 
     @classmethod
     def on(cls, *, campaigns: Table, deliveries: Table, channels: Table, users: Table) -> "Ledger":
-        return cls(Campaigns(campaigns), Deliveries(deliveries), Channels(channels), Claims(users))
+        return cls(
+            campaigns=Campaigns(campaigns),
+            deliveries=Deliveries(deliveries),
+            channels=Channels(channels),
+            users=Claims(users),
+            alerts=Alerts(campaigns),
+            tickets=Tickets(campaigns),
+            progress=Progresses(campaigns),
+            erasure=Erasure(campaigns, deliveries),
+            verdicts=Verdicts(deliveries),
+            rounds=Rounds(deliveries),
+        )

@@ -8,7 +8,15 @@ import json
 from dataclasses import asdict, replace
 from uuid import uuid4
 
-from shared.domain.campaign import Campaign, Cursor, Edge, Phase, RecipientList, campaign_id
+from shared.domain.campaign import (
+    Campaign,
+    Cursor,
+    Edge,
+    Pause,
+    Phase,
+    RecipientList,
+    campaign_id,
+)
 from shared.errors import ClashError, StorageError
 from shared.ledger.rows import after, moment, stamp
 from shared.ports import Delete, Insert, Merge, Put, Row, Table, Value, Write
@@ -108,6 +116,15 @@ def _columns(campaign: Campaign) -> dict[str, Value]:
         "finished_at": stamp(c.finished_at),
         "steps": json.dumps(sorted(c.steps)),
         "ticket_seen": c.ticket_seen,
+        "paused_for": c.paused_for,
+        "stops": c.stops,
+        "stopped_at": stamp(c.stopped_at),
+        "called_off": c.called_off,
+        "judged_from": stamp(c.judged_from),
+        "open_then": c.open_then,
+        "correction_of": c.correction_of,
+        "text_print": c.text_print,
+        "who_print": c.who_print,
         "active": c.active,
     }
 
@@ -142,6 +159,16 @@ def _campaign(row: Row) -> Campaign:
         finished_at=moment(v["finished_at"]),
         steps=frozenset(json.loads(v["steps"])),
         ticket_seen=v["ticket_seen"],
+        # rows from before these were kept have none of them
+        paused_for=Pause(v.get("paused_for", "")),
+        stops=int(row.values.get("stops", 0)),
+        stopped_at=moment(v.get("stopped_at")),
+        called_off=bool(row.values.get("called_off", False)),
+        judged_from=moment(v.get("judged_from")),
+        open_then=int(row.values.get("open_then", 0)),
+        correction_of=v.get("correction_of", ""),
+        text_print=v.get("text_print", ""),
+        who_print=v.get("who_print", ""),
         listed=bool(row.values["active"]),
         version=row.version,
     )

@@ -1,12 +1,13 @@
 """Claims on things that two workers must not do at the same time, on any host."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
 
 from shared.errors import StorageError
 from shared.ledger.rows import moment, stamp
-from shared.ports import Delete, Insert, Merge, Table, Value, Write
+from shared.ports import Delete, Insert, Merge, Table, Value, Where, Write
 
 _PARTITION = "claim"
 
@@ -39,6 +40,14 @@ class Claims:
             await self._table.write(_PARTITION, Delete(_key(what), claim))
         except StorageError:
             return  # it runs out by itself
+
+    async def drop(self, before: datetime) -> None:
+        """Forget those that ran out before then: whoever took them never came back."""
+        ran_out = [Where("until", "lt", stamp(before))]
+        rows = self._table.query(_PARTITION, "0", "g", ran_out, ["until"])  # keys are hexadecimal
+        for row in [row async for row in rows]:
+            with suppress(StorageError):  # taken anew, or for next time
+                await self._table.write(_PARTITION, Delete(row.key, row.version))
 
 
 def _key(what: str) -> str:

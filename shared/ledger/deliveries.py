@@ -28,23 +28,22 @@ from shared.domain.delivery import (
 )
 from shared.domain.pace import LOST_AFTER
 from shared.domain.portions import in_portions
+from shared.domain.preview import Who
 from shared.domain.recipient import LeftOut
 from shared.errors import ClashError, DoubtfulError, StorageError
 from shared.ledger.delivery_rows import (
     attempt_key,
     attempt_row,
-    delivery_columns,
     left_out_row,
     new_rows,
-    open_columns,
     outcome_columns,
     problem_row,
     read_delivery,
     read_left_out,
     read_open,
 )
-from shared.ledger.rows import after, stamp
-from shared.ports import Delete, Insert, Merge, Row, Table, Value, Where, Write
+from shared.ledger.rows import after, moment, stamp
+from shared.ports import Delete, Merge, Row, Table, Value, Where, Write
 
 #: As many operations as one transaction takes.
 _TRANSACTION = 100
@@ -52,11 +51,15 @@ _TRANSACTION = 100
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many deliveries, how many of them to nobody known, and how many memberships left out."""
+    """How many deliveries, how many of them to nobody known, and how many memberships left out.
+
+    `who` is the fingerprint of those who get one.
+    """
 
     planned: int
     unknown: int
     left_out: int
+    who: str
 
 
 class Deliveries:
@@ -97,10 +100,22 @@ class Deliveries:
             yield row.key.removeprefix("d:")
 
     async def count(self, campaign: str) -> Counts:
-        """How much there is in the ledger of this campaign. Reads all of it."""
-        users = [row.values["user"] async for row in self._range(campaign, "d:", columns=["user"])]
-        left_out = [row async for row in self._range(campaign, "s:", columns=["reason"])]
-        return Counts(len(users), users.count("0"), len(left_out))
+        """How much there is in the ledger of this campaign. Reads all of it.
+
+        One that is replaced counts no more: another stands for its recipient.
+        """
+        planned = unknown = left_out = 0
+        who = Who()
+        columns = ["user", "member", "address", "reason"]
+        async for row in self._range(campaign, "d:", columns=columns):
+            if row.values["reason"] == Reason.REPLACED:
+                continue
+            planned += 1
+            unknown += row.values["user"] == "0"
+            who.add(str(row.values["member"]), str(row.values["address"]))
+        async for _ in self._range(campaign, "s:", columns=["reason"]):
+            left_out += 1
+        return Counts(planned, unknown, left_out, who.print)
 
     async def discard_plan(self, campaign: str, before_page: int) -> None:
         """Forget what was planned from earlier pages. Nothing may have been released yet.
@@ -294,8 +309,8 @@ class Deliveries:
         """Close the account of this delivery, for this round. True when it stands as we say.
 
         When somebody else was first, late truth still counts: *uncertain* becomes what the slow
-        worker heard, a *sent* closes what others have put back or taken over, and the attempt is
-        recorded anyway. `attempts` is how many others know of.
+        worker heard, a *sent* corrects *failed* and *cancelled* and closes what others have put
+        back or taken over, and the attempt is recorded anyway. `attempts` is how many others know of.
         """
         writes: list[Write] = [
             Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at, attempts), None),
@@ -335,18 +350,16 @@ class Deliveries:
             known
             and stored is None
             and known.round == opened.round
-            and known.status is Status.UNCERTAIN
-            and outcome.status in MOVES[Status.UNCERTAIN]
+            and (known.status is Status.UNCERTAIN or outcome.status is Status.SENT)
+            and outcome.status in MOVES[known.status]
         )
         if correct and known:
             columns = outcome_columns(opened, outcome, at, known.attempts)
             writes.append(Merge(f"d:{opened.id}", columns, known.version))
-            problem = f"p:{opened.id}"
-            writes.append(
-                problem_row(opened, outcome, at)
-                if outcome.status in PROBLEMS
-                else Delete(problem, None)
-            )
+            if outcome.status in PROBLEMS:
+                writes.append(problem_row(opened, outcome, at))
+            elif known.status in PROBLEMS:
+                writes.append(Delete(f"p:{opened.id}", None))
         try:
             await self._table.write(opened.campaign, *writes)
         except StorageError:
@@ -358,6 +371,29 @@ class Deliveries:
         """True when this very attempt stands in the ledger: our write got through after all."""
         row = await self._table.get(opened.campaign, attempt_key(opened))
         return bool(row and opened.claim and row.values.get("token") == opened.claim.token)
+
+    # --- calling off ---
+
+    async def cancel_open(self, campaign: str, at: datetime, limit: int = 5_000) -> None:
+        """Close what nobody has taken on. What is claimed or submitted is left to its end.
+
+        A row that is claimed at this moment is left alone too: one of the two is first.
+        """
+        rows = self._range(
+            campaign,
+            "o:",
+            where=[Where("token", "eq", ""), Where("submitted_at", "eq", "")],
+            limit=limit,
+        )
+        untaken = [read_open(campaign, row) async for row in rows]
+        for some in in_portions(untaken, _TRANSACTION // 2):
+            closing = [_closed(one, at) for one in some]
+            try:
+                await self._table.write(campaign, *(write for pair in closing for write in pair))
+            except StorageError:
+                for pair in closing:
+                    with suppress(ClashError):
+                        await self._table.write(campaign, *pair)
 
     # --- what a provider answers later ---
 
@@ -396,6 +432,17 @@ class Deliveries:
         )
         return [read_open(campaign, row) async for row in rows]
 
+    async def count_open(self, campaign: str) -> int:
+        """How many are open: a request for each thousand of them."""
+        return len([None async for _ in self._range(campaign, "o:", columns=["round"])])
+
+    async def problem_times(self, campaign: str) -> AsyncIterator[tuple[Outcome, datetime]]:
+        """What somebody must look at: how it ended, in short, and when."""
+        columns = ["status", "reason", "settled_at"]
+        async for row in self._range(campaign, "p:", columns=columns):
+            status, reason = str(row.values["status"]), str(row.values["reason"])
+            yield Outcome(Status(status), Reason(reason)), moment(row.values["settled_at"])
+
     async def any_open(self, campaign: str) -> bool:
         """One request, however large the campaign is."""
         async for _ in self._range(campaign, "o:", columns=["round"], limit=1):
@@ -419,23 +466,6 @@ class Deliveries:
         """The history of one delivery, oldest first."""
         return [row async for row in self._range(campaign, f"a:{delivery}:")]
 
-    async def reopen(self, deliveries: Sequence[Delivery], round_: int) -> None:
-        """Open these failed deliveries again, for this round. Doing it twice changes nothing."""
-        for one in deliveries:
-            if Status.PLANNED not in MOVES[one.status] or one.round >= round_:
-                continue
-            fresh = replace(one, status=Status.PLANNED, round=round_, reason=Reason.NONE)
-            writes: list[Write] = [
-                Merge(f"d:{one.id}", delivery_columns(fresh), one.version),
-                Insert(f"o:{one.id}", open_columns(fresh)),
-            ]
-            if one.status in PROBLEMS:
-                writes.append(Delete(f"p:{one.id}", None))
-            try:
-                await self._table.write(one.campaign, *writes)
-            except ClashError:
-                continue  # opened already, or settled by late truth: both are as they should be
-
     def _range(
         self,
         campaign: str,
@@ -446,6 +476,15 @@ class Deliveries:
         limit: int | None = None,
     ) -> AsyncIterator[Row]:
         return self._table.query(campaign, prefix, after(prefix), where, columns, limit)
+
+
+def _closed(opened: OpenDelivery, at: datetime) -> list[Write]:
+    """Called off without an attempt, if it is still as it was read. What was begun is kept."""
+    outcome = Outcome(Status.CANCELLED, reference=opened.note)
+    return [
+        Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at), None),
+        Delete(f"o:{opened.id}", opened.version),
+    ]
 
 
 def _gone(row: Row, also: str) -> list[Write]:

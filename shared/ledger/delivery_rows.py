@@ -38,6 +38,7 @@ def delivery_columns(delivery: Delivery) -> dict[str, Value]:
         "detail": delivery.detail,
         "settled_at": stamp(delivery.settled_at),
         "page": delivery.page,
+        "earlier_attempts": delivery.earlier_attempts,
     }
 
 
@@ -78,7 +79,17 @@ def problem_row(opened: OpenDelivery, outcome: Outcome, at: datetime) -> Put:
 
 
 def attempt_key(opened: OpenDelivery) -> str:
-    return f"a:{opened.id}:{opened.attempt:03}"
+    return history_key(opened.id, opened.round, opened.attempt)
+
+
+def history_key(delivery: str, round_: int, attempt: int) -> str:
+    """Attempts are counted anew in each round, and sort behind those of the rounds before.
+
+    >>> history_key("3f2a", 1, 2), history_key("3f2a", 2, 1)
+    ('a:3f2a:002', 'a:3f2a:r002:001')
+    """
+    in_round = "" if round_ == 1 else f"r{round_:03}:"
+    return f"a:{delivery}:{in_round}{attempt:03}"
 
 
 def attempt_row(opened: OpenDelivery, outcome: Outcome, at: datetime) -> Insert:
@@ -96,10 +107,15 @@ def attempt_row(opened: OpenDelivery, outcome: Outcome, at: datetime) -> Insert:
     )
 
 
+def left_out_key(left_out: LeftOut) -> str:
+    member = left_out.member
+    return f"s:{left_out.list_id}:{member}:{member.relation}"
+
+
 def left_out_row(left_out: LeftOut) -> Put:
     member = left_out.member
     return Put(
-        f"s:{left_out.list_id}:{member}:{member.relation}",
+        left_out_key(left_out),
         {
             "name": member.name,
             "address": member.address or "",
@@ -142,6 +158,7 @@ def read_delivery(campaign: str, row: Row) -> Delivery:
         detail=str(v["detail"]),
         settled_at=moment(v["settled_at"]),
         page=int(v["page"]),
+        earlier_attempts=int(v.get("earlier_attempts", 0)),  # old rows have none
         version=row.version,
     )
 

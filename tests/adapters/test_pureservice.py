@@ -23,7 +23,7 @@ from dev.pureservice.seed import (
 )
 from shared.adapters.pureservice import Pureservice
 from shared.domain.campaign import RecipientList
-from shared.domain.helpdesk import Original
+from shared.domain.helpdesk import InternalNote, Original
 from shared.domain.message import Classification
 from shared.domain.recipient import Member, MemberKind
 from shared.errors import PermanentError, SetupError, TransientError
@@ -513,7 +513,8 @@ async def test_a_note_is_internal_and_can_be_read_again(
     add_message(tenant.world, ticket, "<p>Ikke et notat</p>")
     mails = tenant.world.count("email")
     await helpdesk.add_note(ticket["id"], "<p>«Blåbær» er i gang</p>")
-    assert await helpdesk.notes(ticket["id"]) == ["<p>«Blåbær» er i gang</p>"]
+    [written] = await helpdesk.notes(ticket["id"])
+    assert written == InternalNote("<p>«Blåbær» er i gang</p>", tenant.world.now())
     note = tenant.world.find("communication", text="<p>«Blåbær» er i gang</p>")
     assert (note["ticketId"], note["type"], note["direction"]) == (ticket["id"], 1, 3)
     assert tenant.world.count("email") == mails

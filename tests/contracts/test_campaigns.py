@@ -110,5 +110,5 @@ async def test_a_channel_is_shared_and_the_second_to_take_slots_loses(table):
     for stale in (fresh, older):
         with pytest.raises(ClashError):
             await channels.save(replace(stale, next_slot=NOW + timedelta(minutes=1)))
-    closed = await channels.save(mine.close_gate(NOW + timedelta(minutes=5), "421"))
+    closed = await channels.save(mine.close_gate(NOW + timedelta(minutes=5), "421", NOW))
     assert await channels.get("email") == closed

@@ -1,5 +1,6 @@
 """What the ledger promises about deliveries, on the in-memory table and on Azurite."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,7 @@ import pytest
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
 from shared.errors import ClashError, DoubtfulError
-from shared.ledger.deliveries import Counts, Deliveries
+from shared.ledger.deliveries import Deliveries
 from shared.ports import Write
 from tests.fakes import MemoryTable
 
@@ -46,6 +47,11 @@ async def one_claimed(ledger: Deliveries, number: int = 1):
     return await ledger.claim(await one_open(ledger, number), NOW, LEASE)
 
 
+async def counts(ledger: Deliveries) -> tuple[int, int, int]:
+    found = await ledger.count(C)
+    return found.planned, found.unknown, found.left_out
+
+
 async def statuses(ledger: Deliveries) -> dict[str, Status]:
     return {d.recipient.member: d.status async for d in ledger.all(C)}
 
@@ -59,7 +65,7 @@ async def test_what_is_planned_is_open_and_due(ledger):
     assert {d.id async for d in ledger.all(C)} == {d.id for d in many}
     assert len(await ledger.due(C, NOW, 500)) == 120
     assert len(await ledger.due(C, NOW, 7)) == 7
-    assert await ledger.count(C) == Counts(120, 0, 0)
+    assert await counts(ledger) == (120, 0, 0)
 
 
 async def test_planning_twice_creates_nothing_twice_and_revives_nothing(ledger):
@@ -77,7 +83,7 @@ async def test_left_out_memberships_keep_their_reason_and_are_counted(ledger):
     await ledger.plan(C, [planned(1)], [left_out])
     await ledger.plan(C, [planned(1)], [left_out])
     assert [row async for row in ledger.left_out(C)] == [left_out]
-    assert await ledger.count(C) == Counts(1, 0, 1)
+    assert await counts(ledger) == (1, 0, 1)
 
 
 async def test_ids_of_finished_pages_only(ledger):
@@ -89,7 +95,7 @@ async def test_a_discarded_plan_leaves_nothing(ledger):
     left_out = LeftOut(1, Member(MemberKind.USER, 3, "X", relation=1), LeftOutReason.DISABLED)
     await ledger.plan(C, [planned(n) for n in range(110)], [left_out])
     await ledger.discard_plan(C, before_page=1)
-    assert await ledger.count(C) == Counts(0, 0, 0)
+    assert await counts(ledger) == (0, 0, 0)
     assert not await ledger.any_open(C)
 
 
@@ -99,7 +105,7 @@ async def test_a_later_reading_is_not_discarded_by_one_who_has_fallen_behind(led
     await ledger.discard_plan(C, before_page=1)
     await ledger.plan(C, [planned(n, page=1) for n in range(3)], [])
     await ledger.discard_plan(C, before_page=1)
-    assert await ledger.count(C) == Counts(3, 0, 0)
+    assert await counts(ledger) == (3, 0, 0)
     assert len(await ledger.due(C, NOW, 10)) == 3
 
 
@@ -248,7 +254,7 @@ async def test_those_whose_user_is_not_known_are_counted_apart(ledger):
         for one in (planned(9), planned(11))
     ]
     await ledger.plan(C, [planned(1), *unknown], [])
-    assert await ledger.count(C) == Counts(planned=3, unknown=2, left_out=0)
+    assert await counts(ledger) == (3, 2, 0)
 
 
 # --- interrupted, and late truth ---
@@ -292,23 +298,6 @@ async def test_what_was_put_back_does_not_go_out_again_when_the_slow_worker_had_
     assert await ledger.settle(claimed, SENT, late)
     assert not await ledger.any_open(C)
     assert await statuses(ledger) == {"user:1": Status.SENT}
-
-
-# --- going again ---
-
-
-async def test_reopening_opens_the_failed_for_a_new_round_and_nobody_else(ledger):
-    for number, outcome in ((1, SENT), (2, FAILED), (3, UNCERTAIN)):
-        await ledger.settle(await one_claimed(ledger, number), outcome, NOW)
-    everybody = [d async for d in ledger.all(C)]
-    for _ in range(2):  # a crash in the middle: the same again
-        await ledger.reopen(everybody, 2)
-    [opened] = await ledger.due(C, NOW, 10)
-    assert (opened.recipient.member, opened.round, opened.attempt) == ("user:2", 2, 1)
-    assert await ledger.problems(C) == [planned(3).id]
-    claimed = await ledger.claim(opened, NOW, LEASE)
-    await ledger.settle(claimed, SENT, NOW)
-    assert len(await ledger.attempts(C, claimed.id)) == 2
 
 
 # --- storage that lies ---
@@ -395,3 +384,74 @@ async def test_a_settle_finds_its_row_again_when_only_the_version_moved(ledger):
     assert noted.version != claimed.version
     assert await ledger.settle(replace(noted, version=claimed.version), SENT, NOW)
     assert await statuses(ledger) == {"user:1": Status.SENT}
+
+
+# --- calling off ---
+
+
+async def test_calling_off_closes_what_nobody_has_and_keeps_what_was_begun(ledger):
+    await ledger.plan(C, [planned(n) for n in range(120)], [])
+    [claimed, submitted, begun, *_] = await ledger.due(C, NOW, 3)
+    claimed = await ledger.claim(claimed, NOW, LEASE)
+    ours = await ledger.claim(submitted, NOW, LEASE)
+    await ledger.submit(ours, Outcome(Status.SUBMITTED, reference="1/2"), NOW, NOW)
+    ours = await ledger.note(await ledger.claim(begun, NOW, LEASE), "5013/20418")
+    await ledger.put_back(ours, NOW)
+    await ledger.cancel_open(C, NOW)
+    assert await ledger.count_open(C) == 2
+    rows = {one.id: one async for one in ledger.all(C)}
+    assert Counter(one.status for one in rows.values())[Status.CANCELLED] == 118
+    assert rows[begun.id].reference == "5013/20418"
+    await ledger.cancel_open(C, NOW)  # again changes nothing
+    assert await ledger.settle(claimed, Outcome(Status.SENT), NOW)
+    assert await ledger.count_open(C) == 1
+
+
+async def test_what_is_claimed_while_it_is_called_off_goes_on(table):
+    """Between the reading and the write: one of the two is first."""
+    ledger = Deliveries(table)
+    await ledger.plan(C, [planned(1), planned(2)], [])
+    write, taken = table.write, []
+
+    class Busy:
+        def __getattr__(self, name):
+            return getattr(table, name)
+
+        async def write(self, partition, *writes):
+            if not taken:
+                [one, _] = await ledger.due(C, NOW, 2)
+                taken.append(await ledger.claim(one, NOW, LEASE))
+            return await write(partition, *writes)
+
+    await Deliveries(Busy()).cancel_open(C, NOW)
+    [left] = [one.id async for one in ledger.all(C) if one.status is Status.PLANNED]
+    assert left == taken[0].id
+    assert await ledger.settle(taken[0], Outcome(Status.SENT), NOW)
+
+
+async def test_what_arrived_after_it_was_called_off_or_given_up_is_sent(ledger):
+    await ledger.plan(C, [planned(1), planned(2)], [])
+    [one, two] = await ledger.due(C, NOW, 2)
+    late = NOW + LEASE + GRACE + timedelta(seconds=1)
+    slow = [await ledger.claim(opened, NOW, LEASE) for opened in (one, two)]
+    for opened in slow:
+        ours = await ledger.take_over(opened, late, LEASE, GRACE)
+        await ledger.put_back(ours, late)
+    failed = await ledger.get_open(C, two.id)
+    await ledger.settle(failed, Outcome(Status.FAILED, Reason.TECHNICAL), late)
+    await ledger.cancel_open(C, late)
+    for opened in slow:
+        assert await ledger.settle(opened, Outcome(Status.SENT), late)
+    assert {d.status async for d in ledger.all(C)} == {Status.SENT}
+    assert await ledger.problems(C) == []
+
+
+async def test_a_late_failure_never_takes_back_what_was_sent(ledger):
+    await ledger.plan(C, [planned(1)], [])
+    [one] = await ledger.due(C, NOW, 1)
+    slow = await ledger.claim(one, NOW, LEASE)
+    late = NOW + LEASE + GRACE + timedelta(seconds=1)
+    ours = await ledger.take_over(slow, late, LEASE, GRACE)
+    await ledger.settle(ours, Outcome(Status.SENT), late)
+    assert not await ledger.settle(slow, Outcome(Status.FAILED, Reason.REFUSED), late)
+    assert {d.status async for d in ledger.all(C)} == {Status.SENT}

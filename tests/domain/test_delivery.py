@@ -29,9 +29,9 @@ OPEN = OpenDelivery("d", "20417-1", Recipient("user:31", "Åse Ødegård", "ase@
         ("submitted", "sent failed uncertain"),
         ("uncertain", "sent failed"),
         ("sent", "failed"),
-        ("failed", "planned"),
+        ("failed", "planned sent"),
         ("skipped", "planned"),
-        ("cancelled", "planned"),
+        ("cancelled", "planned sent"),
     ],
 )
 def test_which_status_may_follow_which(status, next_ones):

@@ -11,7 +11,6 @@ from shared.domain.pace import (
     HORIZON,
     PORTION,
     ChannelState,
-    duration,
     fitting,
     in_turn,
     room,
@@ -52,16 +51,41 @@ def test_room_is_what_fits_before_the_horizon(next_slot, per_minute, waiting, fr
 
 @pytest.mark.parametrize("per_minute", [0, 30])
 def test_a_closed_gate_has_no_room_until_its_very_moment(per_minute):
-    state = FRESH.close_gate(NOW + seconds(60), "421")
+    state = FRESH.close_gate(NOW + seconds(60), "421", NOW)
     assert room(state, NOW + seconds(59.9), per_minute, 0) == 0
     assert room(state, NOW + seconds(60), per_minute, 0) > 0
 
 
 def test_a_gate_is_never_closed_for_shorter_than_it_was():
-    closed = FRESH.close_gate(NOW + seconds(60), "first")
-    assert closed.close_gate(NOW + seconds(30), "second") is closed
-    longer = closed.close_gate(NOW + seconds(90), "third")
+    closed = FRESH.close_gate(NOW + seconds(60), "first", NOW)
+    assert closed.close_gate(NOW + seconds(30), "second", NOW) is closed
+    longer = closed.close_gate(NOW + seconds(90), "third", NOW)
     assert (longer.gate_until, longer.gate_reason) == (NOW + seconds(90), "third")
+
+
+def test_a_gate_knows_since_when_nothing_goes_through():
+    closed = FRESH.close_gate(NOW + seconds(60), "421", NOW)
+    again = closed.close_gate(NOW + timedelta(hours=3), "421", NOW + timedelta(hours=2))
+    assert (closed.closed_since, again.closed_since) == (NOW, NOW)
+    assert again.went_through().closed_since == NEVER
+    days_later = NOW + timedelta(days=7)
+    anew = again.close_gate(days_later + seconds(60), "421", days_later)
+    assert anew.closed_since == days_later  # nobody had tried in between
+
+
+def test_there_is_no_room_outside_the_window_and_none_beyond_its_end():
+    assert room(FRESH, NOW, 30, 0, closes=NOW) == 0
+    assert room(FRESH, NOW, 0, 0, closes=NOW) == 0
+    assert room(FRESH, NOW, 30, 0, closes=NOW + seconds(10)) == 5
+    assert room(FRESH, NOW, 30, 0, closes=NOW + timedelta(hours=1)) == 60
+
+
+def test_what_is_released_is_counted_by_the_day_in_norway():
+    evening = datetime(2026, 11, 23, 22, 59, tzinfo=UTC)
+    state = FRESH.releasing(evening, 20).releasing(evening, 5)
+    assert state.released_on(evening) == 25
+    assert state.released_on(evening + seconds(60)) == 0  # midnight in Oslo
+    assert state.releasing(evening + seconds(60), 3).released == 3
 
 
 def test_slots_are_evenly_spaced_and_go_on_where_they_ended():
@@ -117,17 +141,3 @@ def test_no_more_fit_than_the_room_and_what_the_last_one_hangs_over(costs, space
 
 def test_one_that_costs_more_than_there_ever_is_goes_all_the_same():
     assert fitting([5, 5], 2) == 1
-
-
-@pytest.mark.parametrize(
-    ("deliveries", "per_minute", "takes"),
-    [
-        (0, 30, timedelta()),
-        (1, 30, timedelta()),
-        (31, 30, timedelta(minutes=1)),
-        (2_000, 30, timedelta(seconds=3_998)),
-        (2_000, 0, None),
-    ],
-)
-def test_how_long_a_campaign_takes(deliveries, per_minute, takes):
-    assert duration(deliveries, per_minute) == takes

@@ -14,6 +14,9 @@ from shared.domain.recipient_ticket import RecipientTicket, ticket_key, ticket_o
         (RecipientTicket(5012, 20418, mailing=True), "5012/20418/mailing"),
         (RecipientTicket(5012, 20418).begun(), "5012/20418/mailing"),
         (RecipientTicket(5012, 20418, mailing=True).begun(), "5012/20418/mailing"),
+        (RecipientTicket(5012, 20418, said=731, mailed=88), "5012/20418/731-88"),
+        (RecipientTicket(5012, 20418, said=731), "5012/20418/731-0"),
+        (RecipientTicket(5012, 20418, True, 731, 88), "5012/20418/731-88/mailing"),
     ],
 )
 def test_a_note_tells_how_far_we_have_come(ticket: RecipientTicket, text: str) -> None:
@@ -26,6 +29,8 @@ def test_a_note_tells_how_far_we_have_come(ticket: RecipientTicket, text: str) -
     [
         *("", "5012", "5012/", "/20418", "5012/x", "<1@fjordvik.no>", "5012/20418/"),
         *("5012/20418/posted", "5012/20418/mailing/x", "5012/20418/MAILING"),
+        *("5012/20418/731", "5012/20418/731-", "5012/20418/-88", "5012/20418/0-0"),
+        *("5012/20418/mailing/731-88", "5012/20418/0731-88", "5012/20418/731-88/"),
         *(" 5012/20418", "5012/20418 ", "05012/20418", "5_012/20418", "５０１２/20418"),
     ],
 )
@@ -39,6 +44,7 @@ def test_what_is_no_such_note_is_an_error_rather_than_a_guess(text: str) -> None
     [
         ("ticket", "5012/20418", 20418),
         ("ticket", "5012/20418/mailing", 20418),
+        ("ticket", "5012/20418/731-88", 20418),
         ("ticket", "", None),
         ("email", "<20417-1.3f2a.1@fjordvik.no>", None),
         ("email", "", None),
@@ -59,3 +65,9 @@ def test_no_campaigns_keys_begin_like_anothers() -> None:
     for campaign in campaigns:
         beginning = ticket_key(campaign, "")
         assert [other for other in campaigns if keys[other].startswith(beginning)] == [campaign]
+
+
+def test_a_later_rounds_key_is_another_and_still_the_campaigns() -> None:
+    keys = [ticket_key("20417-1", "3f2a", round_) for round_ in (1, 2, 12)]
+    assert len(set(keys)) == 3
+    assert all(key.startswith(ticket_key("20417-1", "")) for key in keys)

@@ -35,6 +35,7 @@ from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.domain.message import Message
+from shared.domain.window import Window
 from shared.flow.account import account
 from shared.flow.deliver import deliver
 from shared.flow.discover import discover
@@ -44,7 +45,8 @@ from shared.flow.poison import poison
 from shared.flow.watch import Watch
 from shared.flow.wording import log_entry
 from shared.ledger import Ledger
-from shared.ports import Archived, Note, Promise, Receipt
+from shared.ledger.channels import Channels
+from shared.ports import Archived, Herald, Note, Promise, Receipt
 from tests.examples import settings
 from tests.fakes import Clock, MemoryFiles, MemoryQueue, MemoryTable
 
@@ -103,10 +105,18 @@ class House:
         self.messages = Messages(self.files)
         self.queue = MemoryQueue()
         self.channel = RecordingChannel()
-        self.lane = Lane(self.channel, self.queue, (Pace("email", self.settings.EMAIL_RATE),))
+        email = Pace(
+            "email",
+            self.settings.EMAIL_RATE,
+            window=Window.of(self.settings.EMAIL_WINDOW),
+            per_day=self.settings.EMAIL_DAILY_QUOTA,
+        )
+        self.lane = Lane(self.channel, self.queue, (email,))
         self.ticket_queue = MemoryQueue()
         self.open_tickets()
-        self.watch = Watch(self.ledger)
+        self.watch = Watch(self.ledger, self.windows)
+        self.steered = True
+        self.heralds: list[Herald] = []
 
     def open_tickets(self) -> None:
         """The real channel of tickets, on the simulator; what it mails is recorded."""
@@ -115,7 +125,16 @@ class House:
         self.tickets = TicketChannel(
             self.settings, wire, users, self.files, mail=self.channel, log_entry=log_entry
         )
-        paces = (Pace("ticket", rate, CALLS, CALLS_FOR_UNKNOWN),)
+        paces: tuple[Pace, ...] = (
+            Pace(
+                "ticket",
+                rate,
+                CALLS,
+                CALLS_FOR_UNKNOWN,
+                Window.of(self.settings.TICKET_WINDOW),
+                self.settings.TICKET_DAILY_QUOTA,
+            ),
+        )
         if "email" in self.tickets.gates:
             paces += self.lane.paces
         self.ticket_lane = Lane(self.tickets, self.ticket_queue, paces)
@@ -123,6 +142,11 @@ class House:
     @property
     def lanes(self) -> dict[str, Lane]:
         return {"email": self.lane, "ticket": self.ticket_lane}
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        paces = [pace for lane in self.lanes.values() for pace in lane.paces]
+        return {pace.channel: pace.window for pace in paces}
 
     async def _sleep(self, seconds: float) -> None:
         self.clock.tick(seconds=seconds)
@@ -211,6 +235,11 @@ class House:
     def trouble(self, kind: Any, **fault: Any) -> None:
         self.simulator.traffic.faults.append(Fault(kind=kind, **fault))
 
+    def note(self, number: int, html: str) -> None:
+        """An internal note by a case worker."""
+        row = {"ticketId": self.ticket(number)["id"], "type": 1, "direction": 3, "text": html}
+        self.world.add("communication", row, by=AGENT)
+
     def notes(self, number: int) -> list[str]:
         rows = self.world.where("communication", "ticketId", self.ticket(number)["id"])
         return [row["text"] for row in rows if row["type"] == 1]
@@ -235,6 +264,9 @@ class House:
         )
 
     async def account(self) -> None:
+        """As if the statuses had been read lately, unless a test says otherwise."""
+        if self.steered:
+            await Channels(self.tables["channels"]).steered(self.clock())
         await account(
             self.lanes,
             ledger=self.ledger,
@@ -242,6 +274,7 @@ class House:
             messages=self.messages,
             settings=self.settings,
             clock=self.clock,
+            heralds=self.heralds,
         )
 
     async def deliver(self, item: str, channel: Any = None) -> None:

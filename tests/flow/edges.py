@@ -11,7 +11,7 @@ from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, delivery_id
 from shared.domain.message import Message, Sender
 from shared.domain.recipient import LeftOut, Recipient
-from shared.flow.enqueue import DeliverItem, Lane, Pace
+from shared.flow.enqueue import DeliverItem, Lane
 from shared.flow.frozen import Messages, store_message
 from shared.flow.watch import Watch
 from shared.ledger import Ledger
@@ -92,11 +92,11 @@ def another(house: "House", meet: Meet, **changes: Any) -> "House":
     host.files = Edge("files", house.files, meet)  # type: ignore[assignment]
     host.messages = Messages(host.files)
     host.channel = Edge("channel", house.channel, meet)  # type: ignore[assignment]
-    pace = Pace("email", host.settings.EMAIL_RATE)
-    host.lane = Lane(host.channel, Edge("queue", house.queue, meet), (pace,))
+    paces = tuple(replace(p, per_minute=host.settings.EMAIL_RATE) for p in house.lane.paces)
+    host.lane = Lane(host.channel, Edge("queue", house.queue, meet), paces)
     host.ticket_queue = Edge("queue", house.ticket_queue, meet)  # type: ignore[assignment]
     host.open_tickets()
-    host.watch = Watch(host.ledger)
+    host.watch = Watch(host.ledger, host.windows)
     return host
 
 

@@ -21,6 +21,7 @@ from shared.errors import (
     TransientError,
     UncertainError,
 )
+from shared.ledger.rounds import Again
 from shared.ports import Promise, Receipt
 from tests.flow.edges import Moments, another, item_for, under_way
 
@@ -355,7 +356,7 @@ async def test_who_is_not_on_the_test_list_any_more_is_skipped(house):
 async def test_nothing_leaves_of_a_campaign_that_does_not_send(house, phase):
     campaign = await under_way(house)
     await house.account()
-    stopped = await house.ledger.campaigns.save(campaign.to(phase))
+    stopped = await house.ledger.campaigns.save(replace(campaign, phase=phase))
     await house.deliver_all()
     assert not house.channel.sent
     for _ in range(20):
@@ -364,7 +365,7 @@ async def test_nothing_leaves_of_a_campaign_that_does_not_send(house, phase):
     assert (await opened(house, campaign)).attempt == 0
     if phase is Phase.CANCELLED:
         return
-    await house.ledger.campaigns.save(stopped.to(Phase.SENDING))
+    await house.ledger.campaigns.save(replace(stopped, phase=Phase.SENDING))
     await next_round(house, minutes=1)
     assert len(house.channel.sent) == 1
 
@@ -439,12 +440,14 @@ async def test_a_bug_in_the_channel_is_raised_and_the_delivery_is_never_sent_aga
     assert (delivery.status, delivery.reason) == (Status.UNCERTAIN, Reason.INTERRUPTED)
 
 
-async def test_a_message_that_is_gone_is_raised_before_anything_is_claimed(house):
+async def test_a_message_that_is_gone_stops_the_campaign_before_anything_is_claimed(house):
     campaign = await under_way(house)
     house.files.blobs.clear()
-    with pytest.raises(LookupError, match=campaign.id):
-        await house.deliver(item_for(await the_only(house, campaign)))
-    assert (await opened(house, campaign)).claim is None
+    await house.deliver(item_for(await the_only(house, campaign)))
+    waiting = await opened(house, campaign)
+    assert (waiting.claim, waiting.attempt) == (None, 0)
+    stopped = await house.ledger.campaigns.get(campaign.id)
+    assert (stopped.phase, stopped.problem) == (Phase.BLOCKED, "message_gone")
     assert not house.channel.sent
 
 
@@ -579,28 +582,30 @@ async def test_sent_is_sent_though_another_worker_has_tried_and_failed_since(hou
     house.channel.answer = saying(TransientError("450"))
     await next_round(house, minutes=10)  # swept,
     await next_round(house, minutes=0)  # and released in the next round
-    assert [status for status, *_ in await attempts(house, campaign)] == [Status.PLANNED]
+    assert [status for status, *_ in await attempts(house, campaign)] == [Status.PLANNED] * 2
     assert await deliveries.settle(slow, Outcome(Status.SENT), house.clock())
     delivery = await the_only(house, campaign)
-    assert (delivery.status, delivery.attempts) == (Status.SENT, 2)
-    assert len(await attempts(house, campaign)) == 2
+    assert (delivery.status, delivery.attempts) == (Status.SENT, 3)
+    assert len(await attempts(house, campaign)) == 3
     assert not await deliveries.any_open(campaign.id)
 
 
 async def test_what_failed_late_can_be_sent_in_the_next_round(house):
-    """Its attempts go on from where they were, not over those that stand there."""
+    """Its attempts are counted anew, and stand behind those that are there."""
     campaign = await under_way(house)
     deliveries, lease = house.ledger.deliveries, house.settings.lease
     slow = await deliveries.claim(await opened(house, campaign), house.clock(), lease)
     house.clock.tick(minutes=10)
     await house.account()
     await deliveries.settle(slow, Outcome(Status.FAILED, Reason.REFUSED), house.clock())
-    await deliveries.reopen(await house.deliveries(campaign), 2)
+    again = [Again(one, one.recipient) for one in await house.deliveries(campaign)]
+    await house.ledger.rounds.open_again(replace(campaign, round=2), again)
     stored = await house.ledger.campaigns.get(campaign.id)
     await house.ledger.campaigns.save(
         replace(campaign, version=stored.version, listed=stored.listed)
     )
     await next_round(house, minutes=1)
     delivery = await the_only(house, campaign)
-    assert (delivery.status, delivery.round, delivery.attempts) == (Status.SENT, 2, 3)
+    assert (delivery.status, delivery.round) == (Status.SENT, 2)
+    assert (delivery.earlier_attempts, delivery.attempts) == (2, 1)
     assert len(await attempts(house, campaign)) == 3

@@ -107,7 +107,7 @@ async def test_all_sent(house):
         (
             [DOUBT],
             ["Ingen e-poster er bekreftet sendt.", "Usikkert betyr"],
-            ["Ikke sendt", "ikke sendt"],
+            ["Ikke sendt", "er ikke sendt"],
         ),
         (
             [None, REFUSED, None],
