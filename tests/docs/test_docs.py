@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from dev.__main__ import TASKS
+from shared.domain.alert import Cause
 from shared.domain.campaign import MOVES as PHASE_MOVES
 from shared.domain.campaign import Phase
 from shared.domain.delivery import MOVES as STATUS_MOVES
@@ -127,6 +128,22 @@ def test_the_tables_of_states_allow_what_the_code_allows(
     assert documented == {str(state): {str(one) for one in moves[state]} for state in moves}
 
 
+@pytest.mark.parametrize(
+    ("heading", "moves", "not_drawn"),
+    [
+        ("States of a delivery", STATUS_MOVES, None),
+        ("States of a campaign", PHASE_MOVES, Phase.BLOCKED),
+    ],
+)
+def test_the_diagrams_of_states_show_what_the_code_allows(
+    heading: str, moves: Mapping[str, Iterable[str]], not_drawn: str | None
+) -> None:
+    drawn = re.findall(r"^ +(\w+) --> (\w+)", section("docs/flow.md", heading), re.MULTILINE)
+    allowed = {(str(one), str(next_)) for one in moves for next_ in moves[one]}
+    assert len(drawn) == len(set(drawn))
+    assert set(drawn) == {pair for pair in allowed if not_drawn not in pair}
+
+
 def logged_events() -> set[str]:
     """The first word of everything the app logs; what is filled in later as `*`."""
     files = [ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")]
@@ -150,9 +167,22 @@ def test_the_operator_can_look_up_every_event_and_no_other_is_explained() -> Non
 
 
 def test_the_operator_can_look_up_every_problem_that_blocks() -> None:
-    told = re.findall(r'campaign\.problem == "(\w+)"', text_of("shared/templates/blocked.html"))
+    told = re.findall(r'if name == "(\w+)"', text_of("shared/templates/problems.html"))
     assert told
     assert rows(section("docs/operations.md", "Blocked")).keys() == set(told)
+
+
+def test_the_operator_can_look_up_every_alert() -> None:
+    told = rows(section("docs/operations.md", "Alerts"))
+    assert told.keys() == {str(cause) for cause in Cause}
+
+
+def test_the_operator_can_look_up_every_request_over_http() -> None:
+    told = rows(section("docs/operations.md", "Requests over HTTP")).keys()
+    routes = re.findall(r'app\.route\("([^"]+)", methods=\["(\w+)"\]', text_of("function_app.py"))
+    assert routes
+    example = {f"{verb} /api/{path.replace('{campaign}', '20417-1')}" for path, verb in routes}
+    assert told == example
 
 
 # --- commands, links, paths ---
@@ -185,6 +215,21 @@ def test_every_link_within_the_project_leads_somewhere() -> None:
             if not target.exists() or (anchor and anchor not in anchors(target)):
                 broken.append(f"{document.relative_to(ROOT)}: {link}")
     assert broken == []
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    """A link to a file of tests is called as the file, or as a test in it."""
+    wrong = []
+    for document in DOCUMENTS:
+        links = r"\[([^\]]+)\]\(([^)\s]+/(test_\w+)\.py)\)"
+        for called, path, file in re.findall(links, document.read_text("utf-8")):
+            name = f"test_{called.replace(' ', '_')}"
+            tests = (document.parent / path).read_text("utf-8")
+            if called not in (file, "a test") and not re.search(
+                rf"^(async )?def {name}\(", tests, re.M
+            ):
+                wrong.append(f"{document.relative_to(ROOT)}: {called} in {path}")
+    assert wrong == []
 
 
 def project_files() -> Iterator[Path]:

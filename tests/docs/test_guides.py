@@ -15,7 +15,7 @@ from tests.docs.test_docs import DOCUMENTS, ROOT, codes, rows, section, text_of
 USER_GUIDE, SETUP_GUIDE = "docs/brukerveiledning.md", "docs/oppsett.md"
 DRAWINGS = sorted(ROOT.glob("docs/bilder/*"))
 #: A report is written when nothing is open, and nothing cancels a single delivery.
-NOT_IN_A_REPORT = {Status.PLANNED, Status.CLAIMED, Status.SUBMITTED, Status.CANCELLED}
+NOT_IN_A_REPORT = {Status.PLANNED, Status.CLAIMED, Status.SUBMITTED}
 
 
 def default(setting: str) -> str:
@@ -64,6 +64,7 @@ def test_what_must_be_made_in_pureservice_has_the_name_that_is_looked_for(headin
         f"på {default('QUIET_PERIOD_MINUTES')} minutter",
         f"{default('EMAIL_RATE')} i minuttet",
         f"{default('MAIL_MAX_MEGABYTES')} MB",
+        f"vært over i {default('RETENTION_DAYS')} dager",
     ],
 )
 def test_case_workers_are_told_the_defaults(said: str) -> None:
@@ -106,7 +107,7 @@ def test_every_word_in_the_report_is_explained_and_no_other_is() -> None:
 def test_every_note_that_stops_a_campaign_is_explained_by_its_own_words() -> None:
     """The row of a problem names it in a comment, and quotes what the note says."""
     branches = re.split(
-        r'{% (?:el)?if campaign\.problem == "(\w+)" %}', text_of("shared/templates/blocked.html")
+        r'{% (?:el)?if name == "(\w+)" %}', text_of("shared/templates/problems.html")
     )
     notes = dict(zip(branches[1::2], branches[2::2], strict=True))
     explained = {}
