@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from shared.domain.campaign import Campaign, Cursor, Phase, RecipientList
+from shared.domain.campaign import Campaign, Cursor, RecipientList
 from shared.domain.delivery import Delivery
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind
 from shared.errors import BlockedError

@@ -1,8 +1,8 @@
 """Discover: find the campaigns that are asked for, and carry each to where it can be sent."""
 
 import logging
-from collections.abc import Awaitable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -33,6 +33,7 @@ from shared.flow.freeze import freeze, unsent_messages
 from shared.flow.mark import mark
 from shared.flow.ordered import orders_on
 from shared.flow.preview import preview
+from shared.flow.remember import remember
 from shared.flow.reopen import reopen
 from shared.flow.review import review
 from shared.flow.settle import settle_by_hand
@@ -472,25 +473,3 @@ def _last_begun(campaigns: Iterable[Campaign]) -> Campaign | None:
     """The last of them of which anybody may have got anything."""
     begun = (campaign for campaign in campaigns if campaign.has_begun)
     return max(begun, key=lambda one: one.ordinal, default=None)
-
-
-async def remember(
-    tickets: Mapping[int, Ticket], active: Container[int], *, names: Names, ledger: Ledger
-) -> Mapping[int, Seen]:
-    """What we know of the tickets, with the status that each has before a preview is asked for.
-
-    Not one that would start or stop a campaign when it was set again. What is no longer open is
-    forgotten.
-    """
-    if names.review is None:
-        return {}
-    seen = dict(await ledger.tickets.all())
-    ours = {names.ready, names.running, names.review, names.pause, names.cancel}
-    for id_, ticket in tickets.items():
-        known = seen.get(id_, Seen())
-        if id_ not in active and ticket.status_id not in {*ours, known.status}:
-            seen[id_] = replace(known, status=ticket.status_id)
-            await ledger.tickets.remember(id_, seen[id_])
-    for id_ in seen.keys() - tickets.keys():
-        await ledger.tickets.forget(id_)
-    return seen
