@@ -177,6 +177,11 @@ class Campaign:
         return phase is not None and phase not in BEFORE_SENDING and bool(self.planned)
 
     @property
+    def can_be_steered(self) -> bool:
+        """Whether the case worker's word on it counts now; one that reopens hears it afterwards."""
+        return self.has_begun and self.phase is not Phase.REOPENING
+
+    @property
     def may_have_open(self) -> bool:
         """Whether deliveries may be open, and some of them begun."""
         phase = self.blocked_from if self.phase is Phase.BLOCKED else self.phase

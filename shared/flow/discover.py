@@ -99,7 +99,7 @@ async def discover(
             log.exception("discover.failed ticket_id=%s", id_)
             bugs.append(bug)
 
-    under_way = [id_ for id_, campaign in active.items() if campaign.has_begun]
+    under_way = [id_ for id_, campaign in active.items() if campaign.can_be_steered]
     for id_ in under_way:
         await look_at(id_)
     if active and not look.unread:

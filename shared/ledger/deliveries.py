@@ -310,7 +310,8 @@ class Deliveries:
 
         When somebody else was first, late truth still counts: *uncertain* becomes what the slow
         worker heard, a *sent* corrects *failed* and *cancelled* and closes what others have put
-        back or taken over, and the attempt is recorded anyway. `attempts` is how many others know of.
+        back or taken over, and the attempt is recorded anyway. `attempts` is how many others know
+        of.
         """
         writes: list[Write] = [
             Merge(f"d:{opened.id}", outcome_columns(opened, outcome, at, attempts), None),

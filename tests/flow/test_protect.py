@@ -156,7 +156,7 @@ async def test_a_channel_that_takes_nothing_for_a_day_blocks_the_campaign(slow, 
     [note] = [note for note in slow.notes(number) if "/stanset-1]" in note]
     assert f"{sent} av 60" in " ".join(note.split())
     assert "blocked" in await causes(slow)
-    assert set((await slow.statuses(campaign))) <= {Status.SENT, Status.PLANNED}
+    assert set(await slow.statuses(campaign)) <= {Status.SENT, Status.PLANNED}
 
     works(slow)
     slow.set_status(number, READY)
