@@ -5,7 +5,7 @@ taken off a queue. `docs/settings.md` explains each; `local.settings.example.jso
 """
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.domain.message import Sender
 from shared.domain.recipient import AllowList, address_key, normalise_address
-from shared.domain.window import Window
+from shared.domain.window import Window, all_open
 from shared.errors import SetupError
 
 
@@ -316,6 +316,16 @@ class Settings(BaseSettings):
     def _answers_find_their_ticket(cls, value: str, info: ValidationInfo) -> str:
         if not value and info.data.get("TICKET_MESSAGE_VIA") == "email":
             raise ValueError("must be the mailbox that Pureservice reads: see TICKET_MESSAGE_VIA")
+        return value
+
+    @field_validator("TICKET_WINDOW")
+    @classmethod
+    def _some_time_for_both(cls, value: str, info: ValidationInfo) -> str:
+        mail = info.data.get("EMAIL_WINDOW", "")
+        if info.data.get("TICKET_MESSAGE_VIA") == "email" and not all_open(
+            [Window.of(value), Window.of(mail)], datetime(2026, 1, 1, tzinfo=UTC)
+        ):
+            raise ValueError("is never open at the same time as EMAIL_WINDOW")
         return value
 
     @field_validator("LEASE_SECONDS")

@@ -1,21 +1,20 @@
 """What a campaign by e-mail costs."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
-import psutil
-
 from dev.bench.app import Requests, app_in_process, calls_so_far, host, now, without_timers
+from dev.bench.memory import peak_memory_until
 from dev.playground import Playground, temporary
 from dev.seed import seed
 from shared.bootstrap import Services
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Outcome, Status
 from shared.domain.recipient import Recipient
+from shared.domain.steering import Steering
 from shared.ledger.delivery_rows import attempt_row, delivery_columns
 from shared.ports import Insert
 
@@ -36,6 +35,7 @@ async def _count_storage(playground: Playground, batch: int) -> Requests:
         await app.discover()
         while await app.services.ledger.campaigns.active():
             await idle()
+            await app.discover()
             await app.account()
     return requests
 
@@ -57,10 +57,14 @@ def pureservice_calls(recipients: int) -> Calls:
         working, each_minute = asyncio.run(_count_calls(playground))
         _check(len(playground.sink.messages()), recipients)
     lists = len(expected["lists"])
+    return Calls(working, each_minute, lists, pages(recipients, lists))
+
+
+def pages(recipients: int, lists: int) -> int:
+    """How many pages these lists have together, with the recipients dealt out among them."""
     sizes = [len(range(first, recipients, lists)) for first in range(lists)]
     # each further page overlaps the one before by one, to show that nobody was passed over
-    pages = sum(1 + max(0, -(-(size - 499) // 499)) for size in sizes)
-    return Calls(working, each_minute, lists, pages)
+    return sum(1 + max(0, -(-(size - 499) // 499)) for size in sizes)
 
 
 async def _count_calls(playground: Playground) -> tuple[int, int]:
@@ -100,6 +104,7 @@ async def _put_settled(services: Services, count: int) -> None:
     )
     assert found
     await services.ledger.campaigns.save(replace(found, phase=Phase.SENDING, starts_at=at))
+    await services.ledger.channels.steered(Steering(at))
     table = services.storage.table("deliveries")
     for first in range(0, count, 200):
         await asyncio.gather(
@@ -127,13 +132,9 @@ def peak_memory(recipients: int) -> float:
     with temporary(**patience, LEASE_SECONDS="100", GRACE_SECONDS="10") as playground:
         expected = seed(playground.url, {"recipients": recipients, "tricky": False})
         host = playground.start_host("--log-level", "warning")
-        watched = psutil.Process(host.process.pid)
-        peak = 0
-        while playground.ticket(expected["requestNumber"])["status"] != "Løst":
-            peak = max(peak, watched.memory_info().rss)
-            time.sleep(0.1)
+        peak = peak_memory_until(host, playground, expected["requestNumber"], "Løst")
         _check(len(list(playground.sink.dir.glob("*.eml"))), recipients)
-    return peak / 1024 / 1024
+    return peak
 
 
 def _check(delivered: int, recipients: int) -> None:

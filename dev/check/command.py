@@ -200,6 +200,7 @@ _NORWEGIAN = {
     "has categories, so COMPANY_CATEGORY_FIELD must be set": (
         "har kategorier, så COMPANY_CATEGORY_FIELD må være satt."
     ),
+    "is never open at the same time as EMAIL_WINDOW": "er aldri åpent samtidig med EMAIL_WINDOW.",
     "must be the mailbox that Pureservice reads: see TICKET_MESSAGE_VIA": (
         "må være postkassen som Pureservice leser når TICKET_MESSAGE_VIA er email."
     ),

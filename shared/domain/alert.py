@@ -13,6 +13,7 @@ class Cause(StrEnum):
     SELF_PAUSED = "self_paused"  #: a campaign paused itself: too many failed
     KEY_REFUSED = "key_refused"  #: the helpdesk refuses our key
     NAME_UNKNOWN = "name_unknown"  #: a setting names something that the helpdesk does not have
+    SILENT = "silent"  #: the helpdesk's tickets cannot be read: nobody knows what is wanted
     CHANNEL_STOPPED = "channel_stopped"  #: a channel is of no use until a person acts
     POISON = "poison"  #: the queue gave up on a delivery for good: the fault is ours
     STUCK = "stuck"  #: a campaign could move, and does not
@@ -52,6 +53,11 @@ class Alert:
     def name_unknown(cls, day: date) -> "Alert":
         """Again on each day that goes by: nothing is found or steered meanwhile."""
         return cls(f"{Cause.NAME_UNKNOWN}:{day:%Y-%m-%d}", Cause.NAME_UNKNOWN)
+
+    @classmethod
+    def silent(cls, since: datetime) -> "Alert":
+        """Anew when they could be read in between."""
+        return cls(f"{Cause.SILENT}:{_since(since)}", Cause.SILENT)
 
     @classmethod
     def channel_stopped(cls, state: ChannelState) -> "Alert":

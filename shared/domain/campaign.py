@@ -224,6 +224,7 @@ class Campaign:
             lists=(),
             cursor=self.cursor.anew(),
             starts_at=NEVER,
+            correction_of="",
             steps=self.steps - {"announced", "regretted"},
         )
 

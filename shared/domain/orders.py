@@ -1,10 +1,10 @@
 """What a case worker asks for in an internal note: a line such as `start: 2026-12-01 08:00`.
 
-    start: 2026-12-01 08:00    not before then; also 01.12.2026 kl. 08.00, and `start: nå` undoes it
-    mottakere: nye             going again also reaches those who are new on the lists
-    mottakere: de samme        a new message goes to those who got the last one, and nobody else
-    usikre: ikke sendt         what became of the uncertain: of all of them, or of one by address
-    usikker kari@example.no: sendt
+start: 2026-12-01 08:00    not before then; also 01.12.2026 kl. 08.00, and `start: nå` undoes it
+mottakere: nye             going again also reaches those who are new on the lists
+mottakere: de samme        a new message goes to those who got the last one, and nobody else
+usikre: ikke sendt         what became of the uncertain: of all of them, or of one by address
+usikker kari@example.no: sendt
 """
 
 import re

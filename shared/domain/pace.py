@@ -33,7 +33,6 @@ class ChannelState:
     gate_until: datetime = NEVER
     gate_reason: str = ""
     closed_since: datetime = NEVER  #: nothing has gone through since; NEVER when something has
-    stopped: bool = False  #: closed because a person must act, not because we were asked to wait
     day: str = ""  #: the day in Norway that `released` counts
     released: int = 0
     version: str = ""
@@ -41,21 +40,22 @@ class ChannelState:
     def gate_closed(self, now: datetime) -> bool:
         return now < self.gate_until
 
-    def close_gate(
-        self, until: datetime, reason: str, now: datetime, *, stopped: bool = False
-    ) -> "ChannelState":
+    def close_gate(self, until: datetime, reason: str, now: datetime) -> "ChannelState":
         """Closed until then, or until later if it was already."""
         if until <= self.gate_until:
             return self
         nobody_tried = self.gate_until + _FORGOTTEN < now
         since = now if self.closed_since == NEVER or nobody_tried else self.closed_since
-        return replace(
-            self, gate_until=until, gate_reason=reason, closed_since=since, stopped=stopped
-        )
+        return replace(self, gate_until=until, gate_reason=reason, closed_since=since)
+
+    @property
+    def doubtful(self) -> bool:
+        """Nothing has gone through since the gate was closed: one at a time will tell."""
+        return self.closed_since != NEVER
 
     def went_through(self) -> "ChannelState":
         """Something has got through: whatever kept it closed is over."""
-        return replace(self, closed_since=NEVER, stopped=False)
+        return replace(self, closed_since=NEVER)
 
     def released_on(self, now: datetime) -> int:
         """How many have been released on this day, as far as the quota goes."""

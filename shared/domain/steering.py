@@ -1,8 +1,27 @@
 """What a case worker wants of a campaign on its way: told by the status of its ticket."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
+from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """When it was last known what the case workers want: of all, and of those that lag behind."""
+
+    at: datetime = NEVER
+    unread: Mapping[str, datetime] = field(default_factory=dict)
+
+    def of(self, campaign: str) -> datetime:
+        return self.unread.get(campaign, self.at)
+
+    def after(self, now: datetime, unread: Iterable[str]) -> "Steering":
+        """After a look at all of them; of these campaigns the status could not be had."""
+        return Steering(now, {campaign: self.of(campaign) for campaign in unread})
 
 
 class Wish(StrEnum):

@@ -1,7 +1,7 @@
 """When a channel may send, by the clock in Norway."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Self
@@ -154,6 +154,21 @@ class Window:
                 for start, end in minutes
             )
             yield from sorted((start, end) for start, end in openings if max(start, at) < end)
+
+
+def all_open(windows: Sequence[Window], at: datetime) -> datetime | None:
+    """`at`, or the first moment after it at which all are open; None when there is none in sight.
+
+    >>> early, late = Window.of("08:00-12:00"), Window.of("12:00-16:00")
+    >>> all_open([early, late], datetime(2026, 11, 23, 12, tzinfo=UTC)) is None
+    True
+    """
+    for _ in range(_DAYS_AHEAD):
+        opens = max((window.opens(at) for window in windows), default=at)
+        if opens == at:
+            return at
+        at = opens
+    return None
 
 
 def oslo_day(at: datetime) -> date:

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain.alert import Alert
 from shared.domain.campaign import UNDER_WAY, Campaign, Pause, Phase
-from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.delivery import NEVER, OpenDelivery, Outcome, Reason, Status
 from shared.domain.pace import another_first_each_minute
+from shared.domain.steering import Steering
 from shared.errors import PermanentError, UncertainError, UtsendelseError
 from shared.flow.alert import tell_alerts
 from shared.flow.enqueue import Lane, enqueue, sharers
@@ -30,6 +32,7 @@ _SWEPT, _LOOK_UPS = 1_000, 20
 LONGEST_ROUND = timedelta(minutes=2)
 #: When nobody knows for so long what the case workers want, nothing more is released.
 UNSTEERED_FOR = timedelta(minutes=10)
+_SILENT_FOR = timedelta(minutes=30)
 
 
 async def account(
@@ -53,14 +56,17 @@ async def account(
     sending = [campaign for campaign in active if campaign.phase is Phase.SENDING]
     bugs: list[Exception] = []
     shared = sharers(lanes, sending)
-    steered = not sending or await ledger.channels.steered_at() + UNSTEERED_FOR > clock()
-    if not steered:
-        log.warning("account.unsteered campaigns=%s", len(sending))
+    steering = await ledger.channels.steering()
+    await _tell_of_silence(steering, ledger, clock())
+    steered = [one for one in sending if steering.of(one.id) + UNSTEERED_FOR > clock()]
+    for campaign in sending:
+        if campaign not in steered:
+            log.warning("account.unsteered campaign_id=%s", campaign.id)
     for channel, lane in lanes.items():
         of_channel = [campaign for campaign in sending if campaign.channel == channel]
         with _apart(f"channel={channel}", bugs):
-            if steered:
-                await enqueue(lane, of_channel, ledger=ledger, now=clock(), sharers=shared)
+            released = [campaign for campaign in of_channel if campaign in steered]
+            await enqueue(lane, released, ledger=ledger, now=clock(), sharers=shared)
             await closed_too_long(lane, of_channel, ledger=ledger, settings=settings, now=clock())
     for campaign in active:
         if not campaign.may_have_open:
@@ -105,6 +111,12 @@ async def account(
         await tell_alerts(ledger=ledger, heralds=heralds, settings=settings, clock=clock)
     if bugs:
         raise ExceptionGroup("account", bugs)
+
+
+async def _tell_of_silence(steering: Steering, ledger: Ledger, now: datetime) -> None:
+    """People outside are told when nobody has been able to read the tickets for long."""
+    if steering.at != NEVER and steering.at + _SILENT_FOR <= now:
+        await ledger.alerts.raised(Alert.silent(steering.at), now)
 
 
 @contextmanager

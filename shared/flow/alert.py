@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from shared.domain.alert import Notice
-from shared.domain.pace import ChannelState
+from shared.domain.pace import ChannelState, another_first_each_minute
 from shared.errors import (
     StoppedError,
     StorageError,
@@ -40,7 +40,7 @@ async def tell_alerts(
     herald. At least once: a crash between telling and noting it tells again. But an answer that
     was lost twice counts, or one who hears us and is slow to say so would be told each minute.
     """
-    waiting = _another_first_each_minute(await ledger.alerts.untold(), clock())[:MOST]
+    waiting = another_first_each_minute(await ledger.alerts.untold(), clock())[:MOST]
     told = {one.alert.key: set(one.told) for one in waiting}
     for herald in heralds:
         new = [one for one in waiting if herald.name not in one.told]
@@ -99,12 +99,6 @@ async def _failed(
         wait = error.retry_after if isinstance(error, ThrottledError) else STOPPED_FOR
         with suppress(StorageError):  # another host has noted it; or next minute does
             await ledger.channels.save(gate.close_gate(now + wait, str(error), now))
-
-
-def _another_first_each_minute(waiting: list[Untold], now: datetime) -> list[Untold]:
-    """So that one that is always refused does not stand in the way of the others for ever."""
-    first = int(now.timestamp() // 60) % len(waiting) if waiting else 0
-    return [*waiting[first:], *waiting[:first]]
 
 
 def _in_words(untold: Untold, settings: Settings) -> Notice:

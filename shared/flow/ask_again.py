@@ -10,11 +10,12 @@ from datetime import datetime
 from shared.domain.campaign import Campaign, Phase, marks_in, with_mark
 from shared.domain.helpdesk import Names, Ticket
 from shared.domain.orders import Whom
+from shared.errors import BlockedError
 from shared.flow.block import status_tells
 from shared.flow.freeze import draft
 from shared.flow.frozen import Messages
 from shared.flow.mark import mark_of
-from shared.flow.ordered import orders_on
+from shared.flow.ordered import orders_on, start_asked_for
 from shared.flow.rest import at_rest
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
@@ -44,12 +45,19 @@ async def ask_again(
     None when another round is not what is wanted, or must not be: then the ticket says why, and
     what to do instead. Of two hosts the later one gets a ClashError.
     """
-    why = await _refused(campaign, ticket, names, helpdesk, files, settings)
+    detail: dict[str, str] = {}
+    try:
+        why = await _refused(campaign, ticket, names, helpdesk, ledger, files, settings, now)
+    except BlockedError as error:  # what the notes ask for cannot be done, or understood
+        why = error.problem
+        detail = {name: str(value) for name, value in error.detail.items()}
     if why:
         log.warning("reopen.refused campaign_id=%s because=%s", campaign.id, why)
         html = render(
             "not_reopened.html",
             why=why,
+            detail=detail,
+            tickets=campaign.channel == "ticket",
             trigger=settings.MESSAGE_TRIGGER,
             type=settings.MESSAGE_TYPE_NAME,
             field=settings.CAMPAIGN_MARK_FIELD,
@@ -80,19 +88,25 @@ async def _refused(
     ticket: Ticket,
     names: Names,
     helpdesk: Helpdesk,
+    ledger: Ledger,
     files: Files,
     settings: Settings,
+    now: datetime,
 ) -> str:
     """Why there can be no other round, in a word; "" when there can.
 
-    A mark that somebody has removed is written anew: nobody but us knows this campaign.
+    Raises BlockedError for a start time that is unclear, or too far away. A mark that somebody
+    has removed is written anew: nobody but us knows this campaign.
     """
     if {FORGETTING, FORGOTTEN} & campaign.steps:
         return "forgotten"
     ours, marks = mark_of(campaign, settings), marks_in(ticket.mark)
-    if any(mark != ours for mark in marks):
+    on_ticket = await ledger.campaigns.on_ticket(campaign.request_number)
+    known = [mark_of(one, settings) for one in on_ticket if not one.active]
+    if any(mark not in known for mark in marks):
         return "foreign_mark"
     orders = await orders_on(helpdesk, ticket.id, since=campaign.starts_at)
+    start_asked_for(orders, settings, now)
     if orders.whom is Whom.THE_SAME:
         return "no_new_message"
     try:
@@ -110,6 +124,6 @@ async def _refused(
         said = (drafted.message.subject, drafted.message.html)
         if said != (frozen.subject, frozen.html) or not files_now <= files_then:
             return "changed"
-    if not marks:
+    if marks != [ours]:
         await helpdesk.change_ticket(ticket.id, mark=with_mark(ticket.mark, ours))
     return ""

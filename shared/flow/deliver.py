@@ -102,9 +102,8 @@ async def _send(
         gate = error.gate or channel.name
         log.warning("deliver.channel_waits channel=%s because=%s", gate, error)
         await deliveries.put_back(claimed, clock() + wait)
-        stopped = isinstance(error, StoppedError)
-        state = await watch.close_gate(gate, clock() + wait, str(error), clock(), stopped=stopped)
-        if stopped:
+        state = await watch.close_gate(gate, clock() + wait, str(error), clock())
+        if isinstance(error, StoppedError):
             await ledger.alerts.raised(Alert.channel_stopped(state), clock())
         return
     except TransientError as error:
@@ -116,6 +115,7 @@ async def _send(
             return
         outcome = Outcome(Status.FAILED, Reason.GAVE_UP, claimed.note, str(error))
     except PermanentError as error:
+        await watch.went_through(channel.gates, clock())
         outcome = Outcome(Status.FAILED, error.reason, claimed.note, str(error))
     except UncertainError as error:
         if channel.promise is Promise.CAN_BE_ASKED or settings.resend_uncertain(channel.name):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ from shared.domain.alert import Alert
 from shared.domain.campaign import BEFORE_SENDING, Campaign, Phase, campaign_id
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
-from shared.domain.orders import Orders, Whom
+from shared.domain.orders import Whom
 from shared.domain.pace import another_first_each_minute
 from shared.domain.preview import Seen
 from shared.domain.recipient import address_key
@@ -82,7 +82,7 @@ async def discover(
     except StoppedError:
         await ledger.alerts.raised(Alert.key_refused(clock().date()), clock())
         raise
-    except TransientError as error:
+    except (TransientError, PermanentError) as error:
         log.warning("discover.postponed because=%s", error)
         return
     started: list[Campaign] = []
@@ -102,8 +102,8 @@ async def discover(
     under_way = [id_ for id_, campaign in active.items() if campaign.can_be_steered]
     for id_ in under_way:
         await look_at(id_)
-    if active and not look.unread:
-        await ledger.channels.steered(clock())
+    known = await ledger.channels.steering()
+    await ledger.channels.steered(known.after(clock(), look.unread))
     seen = await remember(tickets, active.keys(), names=look.names, ledger=ledger)
     look.seen.update(seen)
     others = [id_ for id_ in [*tickets, *(active.keys() - tickets.keys())] if id_ not in under_way]
@@ -131,7 +131,7 @@ class _Look:
     clock: Clock
     until: datetime  #: nothing slow is begun after this
     seen: dict[int, Seen] = field(default_factory=dict)  #: what is remembered of the tickets
-    unread: list[int] = field(default_factory=list)  #: tickets whose status could not be had
+    unread: list[str] = field(default_factory=list)  #: campaigns whose status could not be had
 
     async def at(self, ticket: Ticket | None, campaign: Campaign | None) -> Campaign | None:
         """The ticket's campaign, if it could be carried on; None when there is nothing to do.
@@ -150,6 +150,9 @@ class _Look:
             await self._review(ticket)
         elif campaign is None:
             campaign = await self._find(ticket)
+        elif ticket.status_id == self.names.cancel:
+            await self._undo(campaign)
+            return None
         elif campaign.phase is Phase.BLOCKED:
             campaign = await self._ask_again(campaign, ticket)
         if campaign is None or campaign.phase not in BEFORE_SENDING:
@@ -165,7 +168,7 @@ class _Look:
         try:
             ticket = listed or await self._ticket(campaign)
         except UtsendelseError:
-            self.unread.append(campaign.ticket_id)
+            self.unread.append(campaign.id)
             raise
         if campaign.phase is Phase.REOPENING:
             return await reopen(
@@ -234,6 +237,7 @@ class _Look:
                 campaign, helpdesk=self.helpdesk, campaigns=campaigns, settings=self.settings
             )
         if campaign.phase is Phase.EXPANDING:
+            campaign = await self._for_whom(campaign)
             campaign = await freeze(
                 campaign,
                 ticket,
@@ -264,6 +268,23 @@ class _Look:
             )
             return await self._go(campaign, listed=ticket)
         return campaign
+
+    async def _for_whom(self, campaign: Campaign) -> Campaign:
+        """The campaign, knowing whether it is a correction of the one before; until it is frozen.
+
+        Asked at each beginning: the note may have been written, or mended, since it was blocked.
+        """
+        if campaign.message:
+            return campaign
+        earlier = await self.ledger.campaigns.on_ticket(campaign.request_number)
+        last = _last_begun(one for one in earlier if one.id != campaign.id)
+        if last is None:
+            return campaign
+        orders = await orders_on(self.helpdesk, campaign.ticket_id, since=last.starts_at)
+        of = last.id if orders.whom is Whom.THE_SAME else ""
+        if of == campaign.correction_of:
+            return campaign
+        return await self.ledger.campaigns.save(replace(campaign, correction_of=of))
 
     async def _expand(self, campaign: Campaign) -> Campaign:
         """The recipients in the ledger: those on the lists, or those of the campaign before."""
@@ -311,12 +332,10 @@ class _Look:
         if self.names.ready is None and not await self._complete_and_quiet(ticket, earlier):
             return None
         last = _last_begun(earlier)
-        orders = Orders()
-        if last:
+        if last and "rested" in last.steps:
             new = await unsent_messages(ticket.id, earlier, self.helpdesk, self.settings)
-            if not new and "rested" in last.steps:
+            if not new:
                 return await self._again(last, ticket)
-            orders = await orders_on(self.helpdesk, ticket.id, since=last.finished_at)
         ordinal = 1 + max((one.ordinal for one in earlier), default=0)
         campaign = await self.ledger.campaigns.create(
             Campaign(
@@ -326,7 +345,6 @@ class _Look:
                 channel=self._channel(ticket),
                 found_at=self.clock(),
                 nonce=uuid4().hex[:8],
-                correction_of=last.id if last and orders.whom is Whom.THE_SAME else "",
             )
         )
         if campaign:

@@ -17,7 +17,7 @@ from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import OpenDelivery
 from shared.domain.estimate import last_leaves
 from shared.domain.pace import LOST_AFTER, fitting, in_turn, room, take_slots
-from shared.domain.window import Window
+from shared.domain.window import Window, all_open
 from shared.errors import ClashError
 from shared.ledger import Ledger
 from shared.ports import Asked, Channel, Promise, Queue
@@ -79,8 +79,7 @@ class Lane:
 
     def opens(self, at: datetime) -> datetime:
         """`at`, or the first moment after it at which every window is open."""
-        opens = max(pace.window.opens(at) for pace in self.paces)
-        return at if opens == at else self.opens(opens)
+        return all_open([pace.window for pace in self.paces], at) or at
 
     def ends(self, starts: datetime, known: int, unknown: int) -> datetime | None:
         """About when the last of so many leaves; None when nothing but the host limits them.
@@ -127,6 +126,8 @@ async def enqueue(
     `sharers` says how many lanes with something to send keep each pace: none of them takes more
     than its part of the room, or the first would take all of it for as long as it has anything.
 
+    Where nothing has gone through since a gate was closed, one delivery at a time finds out.
+
     Slots are taken first, then the rows are noted as released, a hundred at a time, and their items
     put. Stopping between any two of these wastes slots, never doubles them; what was noted and got
     no item comes due again. When another host takes slots at the same time, the later one does
@@ -150,7 +151,8 @@ async def enqueue(
         for state, pace in zip(states, lane.paces, strict=True)
         if pace.per_day
     ]
-    capacity = min(rooms + left_today)
+    half_open = [1] if any(state.doubtful for state in states) else []
+    capacity = min(rooms + left_today + half_open)
     if not capacity:
         return 0
     due = [

@@ -22,8 +22,8 @@ async def orders_on(helpdesk: Helpdesk, ticket_id: int, since: datetime = NEVER)
 
 
 def since_the_last(campaigns: Iterable[Campaign]) -> datetime:
-    """When the last campaign of the ticket was over: what was asked for until then was for that."""
-    return max((one.finished_at for one in campaigns if one.has_begun), default=NEVER)
+    """When the last campaign of the ticket began: what was asked for until then was for that."""
+    return max((one.starts_at for one in campaigns if one.has_begun), default=NEVER)
 
 
 def start_asked_for(orders: Orders, settings: Settings, now: datetime) -> datetime:

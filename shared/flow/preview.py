@@ -185,7 +185,7 @@ class _Teller:
         last = max(known, key=lambda one: one.ordinal, default=None)
         orders = Orders()
         if last and last.has_begun:
-            orders = await orders_on(self.helpdesk, self.ticket.id, since=last.finished_at)
+            orders = await orders_on(self.helpdesk, self.ticket.id, since=last.starts_at)
         return Campaign(
             id=campaign_id(self.ticket.request_number, 1 + (last.ordinal if last else 0)),
             ticket_id=self.ticket.id,

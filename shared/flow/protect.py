@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.domain.alert import Alert
-from shared.domain.campaign import ENDED, Campaign, Pause, Phase
-from shared.domain.delivery import NEVER, Reason, Status
+from shared.domain.campaign import BEFORE_SENDING, ENDED, Campaign, Pause, Phase
+from shared.domain.delivery import Reason, Status
 from shared.errors import BlockedError
 from shared.flow.block import hold
 from shared.flow.enqueue import Lane
@@ -32,6 +32,7 @@ _NOBODY_LOOKED = timedelta(hours=1)
 _TRIED_LATELY = timedelta(hours=1)
 #: So long a phase may take that is over in minutes when all is well.
 _STALLED_AFTER = timedelta(hours=1)
+_PASSING = BEFORE_SENDING | {Phase.CANCELLING, Phase.REPORTING, Phase.REOPENING}
 
 
 async def protect(
@@ -90,7 +91,7 @@ async def _may_move(campaign: Campaign, lane: Lane, ledger: Ledger, now: datetim
         return False
     states = [await ledger.channels.get(pace.channel) for pace in lane.paces]
     return not any(
-        state.closed_since != NEVER  # that is told of by itself
+        state.doubtful  # that is told of by itself
         or (pace.per_day and state.released_on(now) >= pace.per_day)
         for state, pace in zip(states, lane.paces, strict=True)
     )
@@ -104,9 +105,9 @@ async def note_the_end(campaign: Campaign, *, ledger: Ledger, now: datetime) -> 
 
 async def tell_of_a_stall(campaign: Campaign, *, ledger: Ledger, now: datetime) -> None:
     """People outside are told when a campaign does not get through a phase that takes minutes."""
-    passing = campaign.phase in {Phase.CANCELLING, Phase.REPORTING, Phase.REOPENING}
-    since = max(campaign.starts_at, campaign.finished_at, campaign.stopped_at)
-    if passing and since + _STALLED_AFTER <= now:
+    c = campaign
+    since = max(c.found_at, c.starts_at, c.finished_at, c.stopped_at)
+    if c.phase in _PASSING and since + _STALLED_AFTER <= now:
         log.warning("campaign.stalled campaign_id=%s phase=%s", campaign.id, campaign.phase)
         await ledger.alerts.raised(Alert.stuck(campaign, since), now)
 
@@ -117,7 +118,7 @@ async def closed_too_long(
     """Block the lane's campaigns when nothing has gone through for BLOCK_AFTER_HOURS."""
     for pace in lane.paces if campaigns else ():
         state = await ledger.channels.get(pace.channel)
-        tried = state.closed_since != NEVER and state.gate_until + _TRIED_LATELY > now
+        tried = state.doubtful and state.gate_until + _TRIED_LATELY > now
         if tried and state.closed_since + settings.block_after <= now:
             problem = BlockedError(
                 "channel_closed", channel=pace.channel, hours=settings.BLOCK_AFTER_HOURS

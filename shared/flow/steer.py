@@ -7,7 +7,7 @@ claimed. It is told of when those who were on their way then have had time to ar
 import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.alert import Alert
 from shared.domain.campaign import Campaign, Pause, Phase
@@ -46,12 +46,17 @@ async def steer(
     stopped = campaign.phase is Phase.PAUSED or campaign.phase is Phase.BLOCKED
     if wish is Wish.CANCEL and (stopped or campaign.phase is Phase.SENDING):
         return await wheel.call_off(campaign)
+    if stopped and wheel.given_up(campaign):
+        return await wheel.call_off(campaign)
     if campaign.phase is Phase.SENDING:
+        if "asked" in campaign.steps and wish is not Wish.TELL:  # told, and not noted as told
+            campaign = replace(campaign, steps=campaign.steps - {"asked"})
+            campaign = await ledger.campaigns.save(campaign)
         if wish is Wish.PAUSE:
             return await wheel.pause(campaign, Pause.ASKED)
         if wish is Wish.TAKEN:
             return await wheel.pause(campaign, Pause.TAKEN)
-        if wish is Wish.TELL:
+        if wish is Wish.TELL and ticket and ticket.modified.isoformat() != campaign.ticket_seen:
             return await wheel.tell_how_far(campaign)
         if wish is Wish.GO and names.running is not None:
             await helpdesk.change_ticket(campaign.ticket_id, status_id=names.running, silent=True)
@@ -125,14 +130,26 @@ class _Wheel:
         return await self.ledger.campaigns.save(campaign.did("told", ticket_seen=seen))
 
     async def tell_how_far(self, campaign: Campaign) -> Campaign:
-        """The same while it goes on; then the status that says so."""
-        await self._post(campaign, "status", campaign.reviews + 1)
-        if self.names.running is not None:
+        """The same while it goes on; then the status that says so.
+
+        Once for each time that somebody asks, though the status cannot be changed.
+        """
+        if "asked" not in campaign.steps:
+            asked = campaign.did("asked", reviews=campaign.reviews + 1)
+            campaign = await self.ledger.campaigns.save(asked)
+        await self._post(campaign, "status", campaign.reviews)
+        with suppress(PermanentError):  # then it is for the case worker to set one
             await self.helpdesk.change_ticket(
-                campaign.ticket_id, status_id=self.names.running, silent=True
+                campaign.ticket_id, status_id=self.names.running or self.names.ready, silent=True
             )
-        told = replace(campaign, reviews=campaign.reviews + 1)
+        seen = (await self.helpdesk.ticket(campaign.ticket_id)).modified.isoformat()
+        told = replace(campaign, steps=campaign.steps - {"asked"}, ticket_seen=seen)
         return await self.ledger.campaigns.save(told)
+
+    def given_up(self, campaign: Campaign) -> bool:
+        """Stopped for so long that nobody's data may be kept for it any longer."""
+        since = max(campaign.stopped_at, campaign.judged_from)
+        return since + timedelta(days=self.settings.RETENTION_DAYS) <= self.now
 
     async def _post(self, campaign: Campaign, kind: str, number: int) -> None:
         has_list = await attach_list(

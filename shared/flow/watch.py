@@ -39,12 +39,10 @@ class Watch:
         return until if until > now else None
 
     async def close_gate(
-        self, channel: str, until: datetime, reason: str, now: datetime, *, stopped: bool = False
+        self, channel: str, until: datetime, reason: str, now: datetime
     ) -> ChannelState:
         """Nobody on the channel claims anything before then, on any host."""
-        return await self._change(
-            channel, now, lambda state: state.close_gate(until, reason, now, stopped=stopped)
-        )
+        return await self._change(channel, now, lambda state: state.close_gate(until, reason, now))
 
     async def went_through(self, gates: Sequence[str], now: datetime) -> None:
         """Something got out on these: an incident that we know of is over."""
@@ -70,7 +68,7 @@ class Watch:
 
     async def _campaign(self, campaign_id: str, now: datetime) -> Campaign | None:
         known = self._campaigns.get(campaign_id)
-        if known is None or known[0] + FRESH_FOR <= now:
+        if known is None or not known[0] <= now < known[0] + FRESH_FOR:
             if len(self._campaigns) > 1_000:
                 self._campaigns.clear()
             known = (now, await self.ledger.campaigns.get(campaign_id))
@@ -79,7 +77,7 @@ class Watch:
 
     async def _channel(self, channel: str, now: datetime) -> ChannelState:
         known = self._channels.get(channel)
-        if known is None or known[0] + FRESH_FOR <= now:
+        if known is None or not known[0] <= now < known[0] + FRESH_FOR:
             known = (now, await self.ledger.channels.get(channel))
             self._channels[channel] = known
         return known[1]

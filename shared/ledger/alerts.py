@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from shared.domain.alert import Alert, Cause
-from shared.errors import StorageError
+from shared.errors import ClashError, StorageError
 from shared.ledger.rows import after, moment, stamp
 from shared.ports import Delete, Insert, Merge, Row, Table, Where
 
@@ -32,9 +32,13 @@ class Alerts:
         self._table = table
 
     async def raised(self, alert: Alert, now: datetime) -> None:
-        """Keep it until it is told. Raising it again changes nothing, even when it is told."""
+        """Keep it until it is told. Raising it again changes nothing, even when it is told.
+
+        Raises DoubtfulError when nobody knows whether it is kept: then nothing that follows from
+        it may be stored as done.
+        """
         columns = {**asdict(alert), "ticket": str(alert.ticket), "at": stamp(now)}
-        with suppress(StorageError):  # it is there already; or the next minute raises it again
+        with suppress(ClashError):  # it is there already
             await self._table.write(
                 _PARTITION,
                 Insert(f"x:{alert.key}", {"at": stamp(now)}),

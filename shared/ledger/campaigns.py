@@ -157,7 +157,7 @@ def _campaign(row: Row) -> Campaign:
         starts_at=moment(v["starts_at"]),
         solved_status=int(v["solved_status"]),
         finished_at=moment(v["finished_at"]),
-        steps=frozenset(json.loads(v["steps"])),
+        steps=frozenset(json.loads(v["steps"])) | _rested_before(row),
         ticket_seen=v["ticket_seen"],
         # rows from before these were kept have none of them
         paused_for=Pause(v.get("paused_for", "")),
@@ -165,10 +165,16 @@ def _campaign(row: Row) -> Campaign:
         stopped_at=moment(v.get("stopped_at")),
         called_off=bool(row.values.get("called_off", False)),
         judged_from=moment(v.get("judged_from")),
-        open_then=int(row.values.get("open_then", 0)),
+        open_then=int(row.values.get("open_then", row.values["planned"])),
         correction_of=v.get("correction_of", ""),
         text_print=v.get("text_print", ""),
         who_print=v.get("who_print", ""),
         listed=bool(row.values["active"]),
         version=row.version,
     )
+
+
+def _rested_before(row: Row) -> frozenset[str]:
+    """What is done in a row from before there were rounds: its ticket was solved in the end."""
+    older = "paused_for" not in row.values
+    return frozenset({"rested"} if older and row.values["phase"] == Phase.DONE else ())

@@ -1,10 +1,10 @@
 """The channels' shared state: one row each, changed only under its version."""
 
+import json
 from dataclasses import replace
-from datetime import datetime
 
-from shared.domain.delivery import NEVER
 from shared.domain.pace import ChannelState
+from shared.domain.steering import Steering
 from shared.ledger.rows import moment, stamp
 from shared.ports import Insert, Merge, Put, Table, Value
 
@@ -27,7 +27,6 @@ class Channels:
             gate_until=moment(row.values.get("gate_until")),
             gate_reason=str(row.values.get("gate_reason", "")),
             closed_since=moment(row.values.get("closed_since")),
-            stopped=bool(row.values.get("stopped", False)),
             day=str(row.values.get("day", "")),
             released=int(row.values.get("released", 0)),
             version=row.version,
@@ -40,7 +39,6 @@ class Channels:
             "gate_until": stamp(state.gate_until),
             "gate_reason": state.gate_reason,
             "closed_since": stamp(state.closed_since),
-            "stopped": state.stopped,
             "day": state.day,
             "released": state.released,
         }
@@ -52,10 +50,17 @@ class Channels:
         [version] = await self._table.write(_PARTITION, write)
         return replace(state, version=version)
 
-    async def steered_at(self) -> datetime:
-        """When we last knew what the case workers want of the campaigns under way."""
+    async def steering(self) -> Steering:
+        """What we last knew of what the case workers want."""
         row = await self._table.get(_PARTITION, _STEERING)
-        return moment(row.values.get("at")) if row else NEVER
+        if row is None:
+            return Steering()
+        unread = json.loads(str(row.values.get("unread", "{}")))
+        return Steering(
+            moment(row.values.get("at")), {one: moment(since) for one, since in unread.items()}
+        )
 
-    async def steered(self, at: datetime) -> None:
-        await self._table.write(_PARTITION, Put(_STEERING, {"at": stamp(at)}))
+    async def steered(self, steering: Steering) -> None:
+        unread = {one: stamp(since) for one, since in steering.unread.items()}
+        columns = {"at": stamp(steering.at), "unread": json.dumps(unread)}
+        await self._table.write(_PARTITION, Put(_STEERING, columns))

@@ -356,11 +356,14 @@ class Deliveries:
         )
         if correct and known:
             columns = outcome_columns(opened, outcome, at, known.attempts)
+            if known.replaced:  # another stands for the recipient, and is the one that counts
+                columns |= {"reason": known.reason, "reference": known.reference}
             writes.append(Merge(f"d:{opened.id}", columns, known.version))
+            problem = f"p:{opened.id}"
             if outcome.status in PROBLEMS:
                 writes.append(problem_row(opened, outcome, at))
-            elif known.status in PROBLEMS:
-                writes.append(Delete(f"p:{opened.id}", None))
+            elif await self._table.get(opened.campaign, problem):
+                writes.append(Delete(problem, None))
         try:
             await self._table.write(opened.campaign, *writes)
         except StorageError:

@@ -22,6 +22,7 @@ ALL = [
     Alert.self_paused(CAMPAIGN),
     Alert.key_refused(NOW),
     Alert.name_unknown(NOW),
+    Alert.silent(NOW),
     Alert.channel_stopped(CLOSED),
     Alert.poison(CAMPAIGN),
     Alert.stuck(CAMPAIGN, NOW),

@@ -35,6 +35,7 @@ from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.domain.message import Message
+from shared.domain.steering import Steering
 from shared.domain.window import Window
 from shared.flow.account import account
 from shared.flow.deliver import deliver
@@ -266,7 +267,7 @@ class House:
     async def account(self) -> None:
         """As if the statuses had been read lately, unless a test says otherwise."""
         if self.steered:
-            await Channels(self.tables["channels"]).steered(self.clock())
+            await Channels(self.tables["channels"]).steered(Steering(self.clock()))
         await account(
             self.lanes,
             ledger=self.ledger,

@@ -34,6 +34,7 @@ ALL = [
     Alert.self_paused(CAMPAIGN),
     Alert.key_refused(NOW),
     Alert.name_unknown(NOW),
+    Alert.silent(NOW),
     Alert.channel_stopped(ChannelState("email", closed_since=NOW)),
     Alert.channel_stopped(ChannelState("ticket", closed_since=NOW)),
     Alert.poison(CAMPAIGN),

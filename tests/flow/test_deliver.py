@@ -252,6 +252,8 @@ async def test_throttled_closes_the_gate_for_every_host_and_goes_out_when_it_ope
         await next_round(house, minutes=1)
     assert not house.channel.sent
     await next_round(house, seconds=45)
+    assert len(house.channel.sent) == 1  # one finds out,
+    await next_round(house, minutes=1)  # and the others follow
     assert len(house.channel.sent) == 2
     assert await house.statuses(campaign) == {Status.SENT: 2}
 

@@ -138,7 +138,10 @@ async def test_a_closed_gate_releases_nothing_and_an_open_one_goes_on(make_house
     house.clock.tick(minutes=14)
     assert await release(house) == 0
     house.clock.tick(minutes=1)
-    assert await release(house) == 3
+    assert await release(house) == 1  # to find out whether anything goes through
+    await house.deliver_all()
+    house.clock.tick(minutes=1)
+    assert await release(house) == 2
 
 
 async def test_a_gate_that_closes_while_slots_are_taken_stays_closed(house):
@@ -403,8 +406,9 @@ async def test_each_lane_waits_for_its_own_gates(make_tickets, closed, via, tick
     assert await release_of(house, house.ticket_lane) == tickets
     assert await release_of(house, house.lane) == mails
     house.clock.tick(minutes=5)
-    assert await release_of(house, house.ticket_lane) == 3 - tickets
-    assert await release_of(house, house.lane) == 3 - mails
+    # one at a time, on what was closed, until something has gone through
+    assert await release_of(house, house.ticket_lane) == (0 if tickets else 1)
+    assert await release_of(house, house.lane) == (0 if mails else 1)
 
 
 async def test_a_helpdesk_that_throttles_closes_the_gate_for_tickets_alone(make_tickets):

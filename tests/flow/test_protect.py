@@ -1,12 +1,19 @@
 """A campaign stops itself when it plainly goes wrong, and people outside are told."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.domain.campaign import Pause, Phase
 from shared.domain.delivery import Status
-from shared.errors import PermanentError, StoppedError, ThrottledError, UncertainError
+from shared.errors import (
+    DoubtfulError,
+    PermanentError,
+    StoppedError,
+    ThrottledError,
+    UncertainError,
+)
 from shared.ports import Receipt
 
 READY, RUNNING, ATTENTION = (
@@ -310,3 +317,46 @@ async def test_what_is_always_uncertain_is_not_sent_for_ever(make_house):
     campaign = await house.until_done(number)
     assert await house.statuses(campaign) == {Status.UNCERTAIN: 1}
     assert sends == 2  # an attempt for the claim, and one for finding it lost
+
+
+async def test_a_campaign_from_before_the_upgrade_is_judged_by_all_that_it_has_planned(slow):
+    """Its row has none of the columns that came with this."""
+    number = await begun(slow, 200)
+    rows = slow.tables["campaigns"].rows
+    new = ("paused_for", "judged_from", "open_then", "stopped_at", "stops", "called_off")
+    for at, row in list(rows.items()):
+        if at[1].startswith("c:"):
+            older = {name: value for name, value in row.values.items() if name not in new}
+            rows[at] = replace(row, values=older)
+    refuses(slow, 0.15)
+    campaign = await slow.until_done(number)
+    assert (await slow.statuses(campaign))[Status.FAILED] > 20
+    assert await causes(slow) == []
+
+
+async def test_no_alert_is_lost_when_storage_does_not_answer_just_then(slow):
+    table, lost = slow.tables["campaigns"], []
+    number = await begun(slow)
+    write = table.write
+
+    async def once_lost(partition, *writes):
+        if partition == "alert" and not lost:
+            lost.append(partition)
+            raise DoubtfulError("503")
+        return await write(partition, *writes)
+
+    table.write = once_lost
+    slow.set_status(number, "Løst")
+    await slow.run(5)
+    assert lost
+    assert await causes(slow) == ["self_paused"]
+
+
+async def test_a_campaign_that_never_gets_as_far_as_its_start_is_told_of_outside(slow):
+    async def stopped(*args, **options):
+        raise StoppedError("403")
+
+    slow.helpdesk.change_ticket = stopped
+    await begun(slow)
+    await slow.run(70)
+    assert await causes(slow) == ["stuck"]

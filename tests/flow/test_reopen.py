@@ -21,7 +21,7 @@ from dev.pureservice.seed import (
 )
 from shared.adapters.mime import message_id
 from shared.domain.campaign import Campaign, Phase
-from shared.domain.delivery import OpenDelivery, Reason, Status
+from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
 from shared.domain.recipient import LeftOutReason
 from shared.errors import PermanentError, TransientError, UncertainError, UtsendelseError
 from shared.flow import reopen as flow
@@ -938,3 +938,102 @@ async def test_another_host_at_any_moment_of_the_reopening_doubles_nobody(make_h
 def test_a_look_takes_no_more_than_its_share_of_the_helpdesks_calls():
     """A hundred a minute are allowed, and others send meanwhile."""
     assert flow._CALLS + flow._PAGE // flow._ADDRESSES_A_CALL + 16 < 75
+
+
+# --- what notes ask for, and when ---
+
+
+@pytest.mark.parametrize("line", ["start: 2028-05-01 08:00", "start: mandag kl 8"])
+async def test_a_start_time_that_cannot_be_kept_holds_the_round_and_says_so(house, line):
+    one = scene(house, kari="kari@example.no", ola="ola@example.no")
+    one.provider.refuses.add("ola@example.no")
+    await one.rest()
+    one.provider.refuses.clear()
+    house.channel.sent.clear()
+    one.note(line)
+    one.go()
+    await house.run(10)
+    assert not one.got
+    assert (await one.campaign()).phase is Phase.DONE
+    assert house.status(one.number) == ATTENTION
+    house.clock.tick(minutes=1)
+    one.note("start: nå")
+    one.go()
+    await house.run(10)
+    assert one.got == {"ola@example.no": 1}
+
+
+async def test_a_second_campaign_that_was_regretted_does_not_stand_in_the_way(make_house):
+    house = make_house(UNDO_SECONDS="180")
+    one = scene(house, kari="kari@example.no", ola="ola@example.no")
+    one.provider.refuses.add("ola@example.no")
+    await one.rest(20)
+    one.provider.refuses.clear()
+    house.channel.sent.clear()
+    entry = add_message(
+        house.world, house.ticket(one.number), "<p>Ny</p>", custom_type=MESSAGE_TYPE
+    )
+    house.clock.tick(minutes=1)
+    one.go()
+    await house.minute()
+    house.set_status(one.number, SOLVED)
+    await house.run(5)
+    house.world.remove("communication", entry["id"])
+    house.clock.tick(minutes=1)
+    one.go()
+    await house.run(20)
+    assert one.got == {"ola@example.no": 1}
+
+
+async def test_a_correction_that_was_blocked_first_still_goes_to_the_same(house):
+    one = scene(house, kari="kari@example.no", ola="ola@example.no")
+    one.provider.refuses.add("ola@example.no")
+    await one.rest()
+    one.provider.refuses.clear()
+    house.channel.sent.clear()
+    ticket = house.ticket(one.number)
+    add_message(house.world, ticket, "<p>Rettelse</p>", custom_type=MESSAGE_TYPE)
+    twice = add_message(house.world, ticket, "<p>Rettelse 2</p>", custom_type=MESSAGE_TYPE)
+    house.clock.tick(minutes=1)
+    one.go()
+    await house.run(3)
+    assert (await one.campaign()).problem == "several_messages"
+    house.world.remove("communication", twice["id"])
+    one.note("mottakere: de samme")
+    house.clock.tick(minutes=1)
+    one.go()
+    await house.run(10)
+    assert one.got == {"kari@example.no": 1}
+
+
+async def test_what_a_worker_hears_of_a_replaced_delivery_is_kept(house):
+    one = scene(house, kari="kari@example.no", ola="ola@example.no")
+    frozen, real = [], house.channel.send
+
+    async def freezes(delivery, message, note):
+        if delivery.recipient.address == "ola@example.no" and not frozen:
+            frozen.append(delivery)
+            raise RuntimeError("never heard of again")
+        return await real(delivery, message, note)
+
+    house.channel.send = freezes
+    for _ in range(20):
+        house.clock.tick(minutes=1)
+        await house.discover()
+        for item in house.queue.take():
+            with suppress(RuntimeError):
+                await house.deliver(item)
+        await house.account()
+    one.note("usikre: ikke sendt")
+    one.address("ola", "ola2@example.no")
+    one.go()
+    await house.run(6)
+    campaign = await one.campaign()
+    [slow] = frozen
+    heard = Outcome(Status.SENT, reference="<late@example.no>")
+    assert await house.ledger.deliveries.settle(slow, heard, house.clock())
+    [row] = [d for d in await house.deliveries(campaign) if d.id == slow.id]
+    assert (row.status, row.reason) == (Status.SENT, Reason.REPLACED)
+    history = await house.ledger.deliveries.attempts(campaign.id, slow.id)
+    assert "sent" in {attempt.values["status"] for attempt in history}
+    assert (await house.ledger.deliveries.count(campaign.id)).planned == 2

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.campaign import Pause, Phase
 from shared.domain.delivery import Outcome, Status
-from shared.errors import TransientError
+from shared.errors import PermanentError, TransientError
 
 READY, RUNNING = "Utsending – klar", "Utsending – pågår"
 PAUSE, CANCEL = "Utsending – pause", "Utsending – avbryt"
@@ -201,22 +201,89 @@ async def test_nothing_is_released_when_the_status_could_not_be_read_for_ten_min
     await slow.until_done(number)
 
 
-async def test_a_ticket_that_cannot_be_read_keeps_the_steering_unknown(slow):
-    number = await begun(slow)
-    slow.set_status(number, "Løst")  # so that it must be read by itself
-    before = await slow.ledger.channels.steered_at()
-    slow.clock.tick(minutes=1)
-    real = slow.helpdesk.ticket
+async def test_a_ticket_that_cannot_be_read_holds_its_own_campaign_and_no_other(make_house):
+    house = make_house(EMAIL_RATE="3", UNDO_SECONDS="0")
+    number, other = await begun(house, 60), await begun(house, 60)
+    house.set_status(number, "Løst")  # so that it must be read by itself
+    house.clock.tick(minutes=1)
+    lost, healthy = await house.campaign(number), await house.campaign(other)
+    real, id_ = house.helpdesk.ticket, house.ticket(number)["id"]
 
     async def fails(ticket_id):
+        if ticket_id == id_:
+            raise TransientError("503")
+        return await real(ticket_id)
+
+    house.helpdesk.ticket = fails
+    house.steered = False
+    await house.run(12)
+    sent = await house.statuses(lost), (await house.statuses(healthy))[Status.SENT]
+    await house.run(5)
+    assert await house.statuses(lost) == sent[0]
+    assert (await house.statuses(healthy))[Status.SENT] > sent[1]
+    house.helpdesk.ticket = real
+    await house.run(3)
+    assert (await house.campaign(number)).paused_for is Pause.TAKEN
+
+
+async def test_people_outside_hear_of_it_when_no_ticket_can_be_read(slow):
+    await begun(slow)
+    slow.steered = False
+
+    async def fails():
         raise TransientError("503")
 
-    slow.helpdesk.ticket = fails
-    await slow.discover()
-    assert await slow.ledger.channels.steered_at() == before
-    slow.helpdesk.ticket = real
-    await slow.discover()
-    assert await slow.ledger.channels.steered_at() == slow.clock()
+    slow.helpdesk.campaign_tickets = fails
+    await slow.run(45)
+    keys = [key for where, key in slow.tables["campaigns"].rows if where == "alert"]
+    assert len({key for key in keys if "silent" in key and key.startswith("x:")}) == 1
+
+
+@pytest.mark.parametrize("changes", [{"STATUS_RUNNING": ""}, {}])
+async def test_who_asks_how_far_it_has_come_is_told_once_though_the_status_stays(
+    make_house, changes
+):
+    house = make_house(EMAIL_RATE="3", UNDO_SECONDS="0", **changes)
+    number = await begun(house, 60)
+    real = house.helpdesk.change_ticket
+
+    async def refused(*args, status_id=None, **options):
+        raise PermanentError("400")
+
+    house.helpdesk.change_ticket = refused
+    house.set_status(number, REVIEW)
+    await house.run(6)
+    assert len([note for note in house.notes(number) if "/status-" in note]) == 1
+    house.helpdesk.change_ticket = real
+    house.set_status(number, RUNNING)
+    await house.run(2)
+    house.set_status(number, REVIEW)
+    await house.run(2)
+    assert len([note for note in house.notes(number) if "/status-2]" in note]) == 1
+    assert house.status(number) == (RUNNING if house.settings.STATUS_RUNNING else READY)
+
+
+async def test_calling_off_a_campaign_that_is_blocked_before_its_start_says_that_nobody_got_it(
+    house,
+):
+    number = house.open_ticket(message="<p>Hei</p>", status=READY)
+    await house.minute()
+    assert (await house.campaign(number)).phase is Phase.BLOCKED
+    house.set_status(number, CANCEL)
+    await house.run(2)
+    assert (await house.campaign(number)).phase is Phase.CANCELLED
+    assert "Ingen har fått noe" in house.notes(number)[-1]
+
+
+async def test_what_nobody_takes_up_again_is_called_off_when_its_data_has_been_kept_for_long(slow):
+    number = await begun(slow)
+    slow.world.remove("ticket", slow.ticket(number)["id"])
+    await slow.run(3)
+    [campaign] = await slow.ledger.campaigns.active()
+    assert (campaign.phase, campaign.paused_for) == (Phase.PAUSED, Pause.TAKEN)
+    slow.clock.tick(days=slow.settings.RETENTION_DAYS)
+    await slow.run(3)
+    assert await slow.ledger.campaigns.active() == []
 
 
 async def test_a_campaign_that_an_operator_paused_waits_for_a_new_go(slow):

@@ -142,3 +142,12 @@ async def test_an_outage_while_closing_is_raised(house):
     host = another(house, Moments(2, fail))
     with pytest.raises(DoubtfulError):
         await host.watch.close_gate("email", house.clock() + QUARTER, "421", house.clock())
+
+
+async def test_a_clock_that_goes_back_keeps_nothing_fresh(house):
+    campaign = await under_way(house)
+    assert await house.watch.held_until(campaign.id, ("email",), house.clock()) is None
+    stored = await house.ledger.campaigns.get(campaign.id)
+    await house.ledger.campaigns.save(stored.to(Phase.PAUSED))
+    house.clock.tick(hours=-1)
+    assert await house.watch.held_until(campaign.id, ("email",), house.clock()) is not None

@@ -8,6 +8,9 @@ import pytest
 from dev.pureservice.seed import MESSAGE_TYPE
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Status
+from shared.errors import StoppedError, ThrottledError
+from shared.ports import Receipt
+from tests.examples import settings
 
 OSLO = ZoneInfo("Europe/Oslo")
 READY = "Utsending – klar"
@@ -173,3 +176,46 @@ async def test_a_line_from_before_the_last_campaign_stops_nothing(house):
     await house.run(2)
     await house.until_done(number)
     assert len(await house.campaigns(number)) == 2
+
+
+async def test_an_outage_does_not_use_up_the_quota(make_house):
+    house = make_house(EMAIL_RATE="30", EMAIL_DAILY_QUOTA="200", UNDO_SECONDS="0")
+    at(house, "2026-11-23T09:00")
+
+    def busy(delivery):
+        raise ThrottledError("421")
+
+    house.channel.answer = busy
+    number = await begun(house, 100)
+    await house.run(40)
+    state = await house.ledger.channels.get("email")
+    assert state.released_on(house.clock()) < 140
+    house.channel.answer = lambda d: Receipt("<x@example.no>", "250 OK")
+    await house.until_done(number)
+    assert len(house.channel.sent) == 100
+
+
+async def test_a_closed_channel_is_tried_by_one_delivery_at_a_time(make_house):
+    house = make_house(EMAIL_RATE="0", UNDO_SECONDS="0")
+    tried = []
+
+    def stopped(delivery):
+        tried.append(house.clock())
+        raise StoppedError("535")
+
+    house.channel.answer = stopped
+    await begun(house, 50, minutes=1)
+    first = len(tried)
+    for _ in range(60):
+        await house.minute()
+    assert len(tried) - first in {3, 4}  # each quarter of an hour
+
+
+async def test_windows_that_never_open_together_are_refused():
+    with pytest.raises(ValueError, match="never open at the same time as EMAIL_WINDOW"):
+        settings(
+            EMAIL_WINDOW="08:00-12:00",
+            TICKET_WINDOW="12:00-16:00",
+            TICKET_MESSAGE_VIA="email",
+            TICKET_REPLY_TO="post@example.no",
+        )
