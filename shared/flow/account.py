@@ -1,10 +1,11 @@
 """Account: sweep up what fell between, release the next portion, notice what is complete."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.domain.alert import Alert
 from shared.domain.campaign import UNDER_WAY, Campaign, Pause, Phase
@@ -20,7 +21,7 @@ from shared.flow.report import report
 from shared.flow.verify import verify
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Deliveries
-from shared.ports import Asked, Clock, Helpdesk, Herald, Promise, Receipt
+from shared.ports import Asked, Claims, Clock, Helpdesk, Herald, Promise, Receipt
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _SWEPT, _LOOK_UPS = 1_000, 20
 LONGEST_ROUND = timedelta(minutes=2)
 #: When nobody knows for so long what the case workers want, nothing more is released.
 UNSTEERED_FOR = timedelta(minutes=10)
+#: A report that was broken off is taken up again after that; the host ends any by then.
+_REPORTING = timedelta(minutes=5)
 _SILENT_FOR = timedelta(minutes=30)
 
 
@@ -98,7 +101,8 @@ async def account(
                 )
             await tell_of_a_stall(campaign, ledger=ledger, now=clock())
             if campaign.phase is Phase.REPORTING and clock() < until:
-                campaign = await report(
+                writing = partial(
+                    report,
                     campaign,
                     channel=lanes[campaign.channel].channel,
                     ledger=ledger,
@@ -106,11 +110,32 @@ async def account(
                     messages=messages,
                     settings=settings,
                 )
+                campaign = await _alone(campaign, writing, ledger.reports, clock)
                 await note_the_end(campaign, ledger=ledger, now=clock())
     with _apart("alerts", bugs):
         await tell_alerts(ledger=ledger, heralds=heralds, settings=settings, clock=clock)
     if bugs:
         raise ExceptionGroup("account", bugs)
+
+
+async def _alone(
+    campaign: Campaign, writing: Callable[[], Awaitable[Campaign]], claims: Claims, clock: Clock
+) -> Campaign:
+    """What the writing comes to; as it was, when another host is at it.
+
+    Two that look at the same moment would each find no note and no file, and leave one.
+    """
+    what = f"report {campaign.id}"
+    claim = await claims.take(what, clock(), _REPORTING)
+    if claim is None:
+        return campaign
+    try:
+        campaign = await writing()
+    except Exception:
+        await claims.release(what, claim)
+        raise
+    await claims.release(what, claim)
+    return campaign
 
 
 async def _tell_of_silence(steering: Steering, ledger: Ledger, now: datetime) -> None:

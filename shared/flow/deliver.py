@@ -71,8 +71,10 @@ async def deliver(
         return
     claimed = await ledger.deliveries.claim(opened, clock(), settings.lease)
     if claimed and claimed.claim:
-        if clock() + channel.time_limit >= claimed.claim.until:
-            # claiming took so long that the send might outlive the lease
+        began = claimed.claim.until - settings.lease
+        if not began <= clock() < claimed.claim.until - channel.time_limit:
+            # claiming took so long that the send might outlive the lease; or the clock has gone
+            # back since, and cannot tell
             await ledger.deliveries.put_back(claimed, NEVER)
             return
         await _send(claimed, message, channel, ledger, watch, settings, clock)

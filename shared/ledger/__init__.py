@@ -27,6 +27,7 @@ class Ledger:
     deliveries: Deliveries
     channels: Channels
     users: Claims  #: on making a user for an address
+    reports: Claims  #: on writing a campaign's report
     alerts: Alerts
     tickets: Tickets
     progress: Progresses
@@ -41,6 +42,7 @@ class Ledger:
             deliveries=Deliveries(deliveries),
             channels=Channels(channels),
             users=Claims(users),
+            reports=Claims(users),
             alerts=Alerts(campaigns),
             tickets=Tickets(campaigns),
             progress=Progresses(campaigns),
