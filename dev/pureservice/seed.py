@@ -299,6 +299,14 @@ def add_message(
     return row
 
 
+def add_note(world: World, ticket: Row, text: str, *, by: int = AGENT) -> Row:
+    """An internal note by a case worker; the ticket has been changed by it."""
+    values = {"ticketId": ticket["id"], "type": 1, "direction": behaviour.INTERNAL, "text": text}
+    row = world.add("communication", values, by=by)
+    behaviour.after_create(world, "communication", row, by=by)
+    return row
+
+
 def add_reply(world: World, ticket: Row, text: str) -> Row:
     """The end user answers by e-mail; what that does to the ticket is in the switches."""
     user = world.get("user", ticket.get("userId")) or {}

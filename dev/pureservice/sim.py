@@ -59,6 +59,17 @@ class MessageBody(_Body):
     userId: int = seed.AGENT
 
 
+class NoteBody(_Body):
+    ticketId: int
+    text: str
+    userId: int = seed.AGENT
+
+
+class AddressBody(_Body):
+    old: str
+    new: str
+
+
 class StatusBody(_Body):
     ticketId: int
     statusName: str
@@ -165,6 +176,23 @@ def routes(world: World, simulator: Simulator, seed_again: Callable[[World], Non
             seed.set_status(world, ticket, body.statusName, by=body.userId)
         return _account(world, ticket)
 
+    async def post_note(request: Request) -> Any:
+        """An internal note, as a case worker writes it."""
+        body = NoteBody.model_validate(await request.json())
+        ticket = _existing(world, "ticket", body.ticketId)
+        seed.add_note(world, ticket, body.text, by=body.userId)
+        return _account(world, ticket)
+
+    async def post_address(request: Request) -> Any:
+        """Somebody's address, put right wherever it stands."""
+        body = AddressBody.model_validate(await request.json())
+        changed = 0
+        for kind in ("emailaddress", "companyemailaddress"):
+            for row in list(world.where(kind, "email", body.old)):
+                world.change(kind, row["id"], {"email": body.new}, by=seed.AGENT)
+                changed += 1
+        return {"changed": changed}
+
     async def post_status(request: Request) -> Any:
         body = StatusBody.model_validate(await request.json())
         ticket = _existing(world, "ticket", body.ticketId)
@@ -207,6 +235,8 @@ def routes(world: World, simulator: Simulator, seed_again: Callable[[World], Non
         ("GET", "ticket/{id:int}"): get_ticket,
         ("GET", "copies/{number:int}"): get_copies,
         ("POST", "message"): post_message,
+        ("POST", "note"): post_note,
+        ("POST", "address"): post_address,
         ("POST", "status"): post_status,
         ("POST", "reply"): post_reply,
     }

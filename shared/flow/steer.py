@@ -60,6 +60,9 @@ async def steer(
             return await wheel.tell_how_far(campaign)
         if wish is Wish.GO and names.running is not None:
             await helpdesk.change_ticket(campaign.ticket_id, status_id=names.running, silent=True)
+    waits = campaign.phase is Phase.APPROVED and wish is Wish.TELL
+    if waits and ticket and ticket.modified.isoformat() != campaign.ticket_seen:
+        return await wheel.tell_how_far(campaign)
     if campaign.phase is Phase.PAUSED:
         if wheel.wanted_again(campaign, wish, ticket):
             return await wheel.resume(campaign)

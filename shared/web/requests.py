@@ -6,7 +6,7 @@ An address comes in the body, since addresses of pages end up in logs.
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import wraps
 from typing import Annotated, Literal, ParamSpec, TypeVar
@@ -137,6 +137,15 @@ async def settle_uncertain(campaign: str, body: bytes, *, ledger: Ledger, clock:
     settled = await settle_by_hand(
         campaign, [verdict], ledger=ledger, clock=clock, by="http", only=only
     )
+    if counted := await ledger.progress.get(campaign):
+        known = settled.sent + settled.not_sent
+        await ledger.progress.keep(
+            replace(
+                counted,
+                uncertain=max(0, counted.uncertain - known),
+                failed=counted.failed + settled.not_sent,
+            )
+        )
     return {
         "sent": settled.sent,
         "not_sent": settled.not_sent,

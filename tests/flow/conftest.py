@@ -25,6 +25,7 @@ from dev.pureservice.seed import (
     add_list,
     add_member,
     add_message,
+    add_note,
     add_ticket,
     add_user,
     set_status,
@@ -238,8 +239,7 @@ class House:
 
     def note(self, number: int, html: str) -> None:
         """An internal note by a case worker."""
-        row = {"ticketId": self.ticket(number)["id"], "type": 1, "direction": 3, "text": html}
-        self.world.add("communication", row, by=AGENT)
+        add_note(self.world, self.ticket(number), html)
 
     def notes(self, number: int) -> list[str]:
         rows = self.world.where("communication", "ticketId", self.ticket(number)["id"])

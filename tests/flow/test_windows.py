@@ -219,3 +219,16 @@ async def test_windows_that_never_open_together_are_refused():
             TICKET_MESSAGE_VIA="email",
             TICKET_REPLY_TO="post@example.no",
         )
+
+
+async def test_asking_about_a_campaign_that_waits_for_its_time_does_not_call_it_off(house):
+    at(house, "2026-11-30T12:00")
+    number = await begun(house, note="<p>start: 2026-12-01 08:00</p>")
+    house.set_status(number, "Utsending – til kontroll")
+    await house.run(3)
+    assert (await house.campaign(number)).phase is Phase.APPROVED
+    assert house.status(number) == "Utsending – pågår"
+    assert len([note for note in house.notes(number) if "venter på å starte" in note]) == 1
+    at(house, "2026-12-01T08:00")
+    await house.until_done(number)
+    assert len(house.channel.sent) == 30
