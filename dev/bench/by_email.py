@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
-from dev.bench.app import Requests, app_in_process, calls_so_far, host, now, without_timers
+from dev.bench.app import QUOTA, Requests, app_in_process, calls_so_far, host, now, without_timers
 from dev.bench.memory import peak_memory_until
 from dev.playground import Playground, temporary
 from dev.seed import seed
@@ -129,7 +129,8 @@ def peak_memory(recipients: int) -> float:
     """The most memory the host's process ever had, in megabytes, in a campaign of this size."""
     # on a busy machine storage may miss a beat, and what was in hand is not to take minutes
     patience = {"SMTP_TIMEOUT_SECONDS": "20", "PURESERVICE_TIMEOUT_SECONDS": "20"}
-    with temporary(**patience, LEASE_SECONDS="100", GRACE_SECONDS="10") as playground:
+    patience |= {"LEASE_SECONDS": "100", "GRACE_SECONDS": "10"}
+    with temporary(**patience, EMAIL_DAILY_QUOTA=QUOTA) as playground:
         expected = seed(playground.url, {"recipients": recipients, "tricky": False})
         host = playground.start_host("--log-level", "warning")
         peak = peak_memory_until(host, playground, expected["requestNumber"], "Løst")
