@@ -421,7 +421,9 @@ async def test_a_lost_answer_to_a_write_is_uncertain_and_the_write_was_done_once
     tenant.fault("drop_after_write", method="POST")
     with pytest.raises(UncertainError, match="POST /communication/"):
         await helpdesk.add_note(ticket["id"], "<p>Utsendelsen har startet.</p>")
-    assert [n.html for n in await helpdesk.notes(ticket["id"])] == ["<p>Utsendelsen har startet.</p>"]
+    assert [n.html for n in await helpdesk.notes(ticket["id"])] == [
+        "<p>Utsendelsen har startet.</p>"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""What is made to go wrong where: at every line that waits and every write, or by wish everywhere.
+
+A run per moment and trouble would take hours. So what another script has tried is not tried again,
+and only some of the troubles are; INJECTIONS chooses more:
+
+    some    the process ends after each kind of write, and at every third something else happens
+            to it; each line of the flow that waits for a read is refused it, several in a run
+    kinds   each kind of moment, with every trouble that can befall it
+    all     each moment of each script, with every trouble
+
+INJECTION_SEED, 1 unless told, is where «some» begins.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from zlib import crc32
+
+from shared.domain.portions import in_portions
+from tests.injection.moments import Moment, Place, Trouble, Which
+from tests.injection.script import Script
+
+Injection = Mapping[Which, Trouble]  #: what goes wrong in one run
+
+#: A read that is refused puts off the work for a minute, and changes nothing.
+READS_AT_ONCE = 8
+HOW_MANY = os.environ.get("INJECTIONS", "some")
+SEED = int(os.environ.get("INJECTION_SEED", "1"))
+
+
+def choice(
+    wholes: Mapping[Script, Sequence[Moment]], how_many: str = HOW_MANY, seed: int = SEED
+) -> dict[Script, list[Injection]]:
+    """What goes wrong in each script, given every moment of theirs, in the order of the scripts.
+
+    Whatever is chosen, each line of the flow that waits in a moment of them has met trouble there.
+    """
+    if how_many == "some":
+        return _some(wholes, seed)
+    tried: set[Moment] = set()
+    chosen = {}
+    for script, moments in wholes.items():
+        every = list(_numbered(moments))
+        new = every if how_many == "all" else [one for one in every if _is_new(one, tried)]
+        chosen[script] = [{which: trouble} for which in new for trouble in possible(which.moment)]
+        tried.update(moments)
+    return chosen
+
+
+def possible(moment: Moment) -> Iterator[Trouble]:
+    """What can befall it, and is not the same as something else.
+
+    A read changes nothing, so the process may end before it or after. That Pureservice or a mail
+    server answers falsely is the same to us as no answer: no write to them is repeated.
+    """
+    yield Trouble.BEFORE
+    yield Trouble.REFUSED
+    if moment.writes:
+        yield Trouble.AFTER
+        yield Trouble.LOST
+        if moment.what.startswith("storage"):
+            yield Trouble.LIE
+
+
+def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, list[Injection]]:
+    tried: set[Moment] = set()
+    met: set[Place] = set()
+    chosen: dict[Script, list[Injection]] = {script: [] for script in wholes}
+    for script, moments in wholes.items():
+        writes = [which for which in _numbered(moments) if which.moment.writes]
+        new = [which for which in writes if _is_new(which, tried)]
+        tried.update(moments)
+        for which in new:
+            chosen[script].append({which: Trouble.AFTER})
+            if more := _another(which.moment, seed):
+                chosen[script].append({which: more})
+            met.update(in_flow(which.moment))
+        reads: Injection = {}
+        for which in _numbered(moments):
+            places = set(in_flow(which.moment))
+            if not places <= met:
+                reads = {**reads, which: Trouble.REFUSED}
+                met |= places
+        chosen[script] += [dict(some) for some in in_portions(list(reads.items()), READS_AT_ONCE)]
+    return chosen
+
+
+def _is_new(which: Which, tried: set[Moment]) -> bool:
+    return which.moment not in tried and which.number == 0
+
+
+def _another(moment: Moment, seed: int) -> Trouble | None:
+    """At every third write something else happens too. Before it is after the one before."""
+    others = [one for one in possible(moment) if one not in {Trouble.BEFORE, Trouble.AFTER}]
+    functions = " ".join(place.function for place in moment.path)
+    which, rest = divmod(crc32(f"{seed} {moment.what} {functions}".encode()), 3)
+    return None if rest else others[which % len(others)]
+
+
+def in_flow(moment: Moment) -> Iterator[Place]:
+    return (place for place in moment.path if place.file.startswith("flow/"))
+
+
+def _numbered(moments: Iterable[Moment]) -> Iterator[Which]:
+    seen: Counter[Moment] = Counter()
+    for moment in moments:
+        yield Which(moment, seen[moment])
+        seen[moment] += 1

@@ -1,0 +1,80 @@
+"""One run of a script, with one thing going wrong in it."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from shared.ports import Clock
+from tests.flow.conftest import House
+from tests.injection.choice import Injection
+from tests.injection.loop import Loop
+from tests.injection.memory_storage import MemoryStorage
+from tests.injection.moments import Course, Moment
+from tests.injection.script import Script
+from tests.injection.town import App, Storage, Town
+
+MakeStorage = Callable[[Clock], Storage]
+
+
+def whole(app: App, script: Script, make_storage: MakeStorage = MemoryStorage) -> list[Moment]:
+    """Every moment of the script when nothing goes wrong but what is part of it."""
+    return _run(app, script, Course(), make_storage).passed
+
+
+def injected(
+    app: App, script: Script, injection: Injection, make_storage: MakeStorage = MemoryStorage
+) -> None:
+    """Finds to hold what must hold whatever goes wrong, or raises AssertionError.
+
+    Who comes first of several recipients is left to chance, and some moments come to one of them
+    only: then it is tried once more.
+    """
+    left = dict(injection)
+    for _ in range(20):
+        for which in _run(app, script, Course(left), make_storage).met:
+            del left[which]
+        if not left:
+            return
+    raise AssertionError(f"«{script}» never comes to this: {Course(left)}")
+
+
+def all_injected(
+    app: App,
+    script: Script,
+    injections: Iterable[Injection],
+    make_storage: MakeStorage = MemoryStorage,
+) -> None:
+    """Each of them in a run of its own; raises what did not hold in all of them together."""
+    failures = []
+    for injection in injections:
+        try:
+            injected(app, script, injection, make_storage)
+        except Exception as failure:
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup(f"«{script}»", failures)
+
+
+def _run(app: App, script: Script, course: Course, make_storage: MakeStorage) -> Course:
+    try:
+        outside = make_storage is not MemoryStorage
+        with asyncio.Runner(loop_factory=lambda: Loop(outside=outside)) as runner:
+            runner.run(_play(app, script, course, make_storage))
+    except Exception as error:
+        error.add_note(f"in the script «{script}». {course}")
+        raise
+    return course
+
+
+async def _play(app: App, script: Script, course: Course, make_storage: MakeStorage) -> None:
+    changes: dict[str, Any] = dict(script.settings)
+    house = House(**changes)
+    async with (
+        make_storage(house.clock) as storage,
+        Town(app, house, storage, course) as town,
+    ):
+        number = script.scene(town)
+        await script.play(town, number)
+        assert town.ended == course.stops
+        doubts = sum(which.moment.doubtful(course.wrong[which]) for which in course.met)
+        await script.check(town, number, in_doubt=script.in_doubt + doubts)

@@ -1,0 +1,51 @@
+"""The same as in `test_campaigns.py` while people prepare, steer and follow up campaigns.
+
+And trouble has met every line of the flow that waits.
+"""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.injection.awaits import waits
+from tests.injection.choice import Injection, choice, in_flow
+from tests.injection.runs import all_injected, whole
+from tests.injection.script import Script
+from tests.injection.scripts import AFTER, ALL, BEFORE, BESIDE, MIDWAY
+from tests.injection.town import App
+
+#: Lines that wait and have nothing to do with the outside, by what they say.
+REACHES_NOBODY: Mapping[str, str] = {
+    "allowance.turn()": "waits for its turn, which comes at once where there is no rate",
+    "await self.turn()": "the same",
+    "allowance.write()": "the same, and counts",
+    "await self.sleep(": "what the others wait with",
+    "aclosing(": "opens what is inside of it, which is met",
+}
+
+
+@pytest.fixture(scope="module")
+def injections(app: App) -> dict[Script, list[Injection]]:
+    return choice({script: whole(app, script) for script in ALL})
+
+
+@pytest.mark.parametrize("script", [*BEFORE, *MIDWAY, *AFTER, *BESIDE], ids=str)
+def test_whatever_goes_wrong_nobody_is_written_to_twice_or_never(
+    app: App, script: Script, injections: dict[Script, list[Injection]]
+) -> None:
+    all_injected(app, script, injections[script])
+
+
+def test_trouble_has_met_every_line_of_the_flow_that_waits(
+    injections: dict[Script, list[Injection]],
+) -> None:
+    """A run stops or fails there, here or in `test_campaigns.py`, which chooses in the same way."""
+    chosen = [which.moment for some in injections.values() for one in some for which in one]
+    met = {(place.file, place.line) for moment in chosen for place in in_flow(moment)}
+    never = [wait for wait in waits() if not any(wait.is_at(*place) for place in met)]
+    unexplained = [
+        str(wait) for wait in never if not any(text in wait.text for text in REACHES_NOBODY)
+    ]
+    assert unexplained == []
+    for text in REACHES_NOBODY:
+        assert any(text in wait.text for wait in never), f"no longer true of: {text}"

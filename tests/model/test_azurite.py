@@ -1,0 +1,24 @@
+"""The same engine on Azurite: what the ledger in memory promises, a real one keeps."""
+
+import pytest
+
+from dev.setup import SetupError
+from tests.model.machine import Model
+
+
+@pytest.fixture
+def storage(request: pytest.FixtureRequest) -> str:
+    try:
+        connection_string: str = request.getfixturevalue("azurite")
+    except (SetupError, OSError) as error:
+        pytest.skip(f"no Azurite here: {error}")
+    return connection_string
+
+
+@pytest.mark.parametrize("channel", ["email", "ticket"])
+def test_everybody_is_reached_once_on_a_real_ledger_too(run_model, storage, channel):
+    class OnAzurite(Model):
+        pass
+
+    OnAzurite.channel, OnAzurite.storage = channel, storage
+    assert run_model(OnAzurite, examples=4, steps=40).steps > 100
