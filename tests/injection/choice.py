@@ -4,7 +4,8 @@ A run per moment and trouble would take hours. So what another script has tried 
 and only some of the troubles are; INJECTIONS chooses more:
 
     some    the process ends after each kind of write, and at every third something else happens
-            to it; each line of the flow that waits for a read is refused it, several in a run
+            to it, or everything where messages go out; each line of the flow that waits for a read
+            is refused it, several in a run
     kinds   each kind of moment, with every trouble that can befall it
     all     each moment of each script, with every trouble
 
@@ -38,7 +39,7 @@ def choice(
     if how_many == "some":
         return _some(wholes, seed)
     tried: set[Moment] = set()
-    chosen = {}
+    chosen: dict[Script, list[Injection]] = {}
     for script, moments in wholes.items():
         every = list(_numbered(moments))
         new = every if how_many == "all" else [one for one in every if _is_new(one, tried)]
@@ -71,9 +72,7 @@ def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, 
         new = [which for which in writes if _is_new(which, tried)]
         tried.update(moments)
         for which in new:
-            chosen[script].append({which: Trouble.AFTER})
-            if more := _another(which.moment, seed):
-                chosen[script].append({which: more})
+            chosen[script] += [{which: trouble} for trouble in _troubles(which.moment, seed)]
             met.update(in_flow(which.moment))
         reads: Injection = {}
         for which in _numbered(moments):
@@ -89,12 +88,14 @@ def _is_new(which: Which, tried: set[Moment]) -> bool:
     return which.moment not in tried and which.number == 0
 
 
-def _another(moment: Moment, seed: int) -> Trouble | None:
-    """At every third write something else happens too. Before it is after the one before."""
+def _troubles(moment: Moment, seed: int) -> list[Trouble]:
+    """Before a write is after the one before it. Everything can befall it where messages go out."""
     others = [one for one in possible(moment) if one not in {Trouble.BEFORE, Trouble.AFTER}]
     functions = " ".join(place.function for place in moment.path)
     which, rest = divmod(crc32(f"{seed} {moment.what} {functions}".encode()), 3)
-    return None if rest else others[which % len(others)]
+    if not moment.within("flow/deliver.py", "_send"):
+        others = [] if rest else [others[which % len(others)]]
+    return [Trouble.AFTER, *others]
 
 
 def in_flow(moment: Moment) -> Iterator[Place]:

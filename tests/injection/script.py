@@ -45,6 +45,7 @@ class Script:
     outcomes: frozenset[Status] = frozenset({Status.SENT})
     in_doubt: int = 0  #: so many are uncertain, by accident
     at_most: int = 1  #: so many messages to each
+    files: bool = True  #: go with the report
     over: Callable[[Town, int], Awaitable[bool]] = nothing_more
 
     def __str__(self) -> str:
@@ -111,7 +112,7 @@ class Script:
             assert set(statuses) <= self.outcomes | {Status.UNCERTAIN}, statuses
             assert statuses[Status.UNCERTAIN] <= in_doubt, statuses
             self.check_reached(rows, reached(town, campaign, rows))
-        check_once(town.house, number)
+        self.check_told(town.house, number, found)
 
     def check_reached(self, deliveries: Iterable[Delivery], got: Counter[str]) -> None:
         """Nobody twice; who is said to have got it has, and who is said not to has not."""
@@ -120,6 +121,18 @@ class Script:
         for one in deliveries:
             if one.status is not Status.UNCERTAIN:
                 assert bool(got[one.id]) == (one.status is Status.SENT), one.status
+
+    def check_told(self, house: House, number: int, found: Iterable[Campaign]) -> None:
+        """The ticket has one of everything."""
+        said, files = said_on(house, number), attached_to(house, number)
+        assert set(said.values()) <= {1}, said
+        assert set(files.values()) <= {1}, files
+        for campaign in found:
+            if campaign.phase is Phase.DONE:
+                for part in ("start", "rapport"):
+                    assert any(f"{campaign.run}/{part}-" in name for name in said), said
+                for kind in ("mottakere", "melding") if self.files else ():
+                    assert any(name.startswith(f"{kind}-{campaign.id}.") for name in files), files
 
 
 async def campaigns(town: Town, number: int) -> list[Campaign]:
@@ -130,14 +143,14 @@ async def at_work(town: Town) -> bool:
     return bool(await town.eyes.ledger.campaigns.active())
 
 
-def check_once(house: House, number: int) -> None:
-    """The ticket has one of everything."""
-    notes = house.notes(number)
-    ours = Counter(name for note in notes for name in REFERENCE.findall(note))
-    assert set(ours.values()) <= {1}, ours
-    files = Counter(row["fileName"] for row in house.on(house.ticket(number), "attachment"))
-    assert set(files.values()) <= {1}, files
-    assert (house.ticket(number).get("solution") or "").count("/rapport-1]") <= 1
+def said_on(house: House, number: int) -> Counter[str]:
+    """What we have written on the ticket, by its name, and how often."""
+    texts = [*house.notes(number), house.ticket(number).get("solution") or ""]
+    return Counter(name for text in texts for name in REFERENCE.findall(text))
+
+
+def attached_to(house: House, number: int) -> Counter[str]:
+    return Counter(row["fileName"] for row in house.on(house.ticket(number), "attachment"))
 
 
 def reached(town: Town, campaign: Campaign, deliveries: Iterable[Delivery]) -> Counter[str]:

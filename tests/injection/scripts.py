@@ -265,6 +265,7 @@ ACCIDENTS: Sequence[Script] = (
     Script(
         "files are refused",
         but_first(two_and_a_double, helpdesk_says(400, 1_000, method="POST", path="/attachment")),
+        files=False,
     ),
     Script(
         "the report cannot be attached for hours",
@@ -414,6 +415,12 @@ MIDWAY: Sequence[Script] = (
         },
         planned=(3,),
         outcomes=SENT_OR_FAILED,
+    ),
+    Script(
+        "asked how far it has come before it goes",
+        two_and_a_double,
+        (Deed(told("/start-"), set_status(REVIEW)), Deed(told("/status-1"), nothing)),
+        settings={"UNDO_SECONDS": "600"},
     ),
     Script(
         "asked how far it has come",
