@@ -45,6 +45,7 @@ class Playground:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.settings = example_settings()
         self._changes = settings
         self._stack = ExitStack()
 
@@ -58,8 +59,7 @@ class Playground:
                 stack, "pureservice", "--port", str(port), "--no-limit", "--key", KEY
             )
             self._wait_for(self.simulator, f"{self.url}/_sim/state")
-            self.settings = {
-                **example_settings(),
+            self.settings |= {
                 "AzureWebJobsStorage": storage,
                 "PURESERVICE_URL": self.url,
                 "PURESERVICE_KEY": KEY,
@@ -122,8 +122,8 @@ class Playground:
 
     def _child(self, stack: ExitStack, *arguments: str) -> "Child":
         # what the developer has in the environment must not win over our settings
-        clean = {name: "" for name in os.environ if name in Settings.model_fields}
-        child = Child(process.start_task(*arguments, env=clean), self.lines_kept)
+        ours = {name: self.settings[name] for name in os.environ if name in Settings.model_fields}
+        child = Child(process.start_task(*arguments, env=ours), self.lines_kept)
         stack.callback(child.stop)
         return child
 

@@ -1,5 +1,6 @@
 """The tasks that only start a tool: test, lint, lock."""
 
+import os
 import subprocess
 import sys
 
@@ -10,7 +11,10 @@ def test(options: list[str]) -> int:
     """Pytest with these options; without any, all tests on every core. Its exit status."""
     import pytest
 
-    options = options or ["-n", "auto", "--dist", "loadfile"]
+    # Some tests mostly wait for processes of their own, so there is one process more than cores.
+    processes = str((os.cpu_count() or 1) + 1)
+    parallel = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder"]
+    options = options or parallel
     # In this process, so that Ctrl-C reaches pytest alone and fixtures are taken down.
     return int(pytest.main(options))
 

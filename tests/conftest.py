@@ -1,10 +1,14 @@
 """What tests of every kind may ask for."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from dev.azurite import Azurite
+
+# httpx looks for it before each request to an app in this process, in vain and at some length.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +16,8 @@ def azurite() -> Iterator[str]:
     """The connection string of an Azurite of our own, in memory, for the whole test run."""
     with Azurite() as running:
         yield running.connection_string
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that mostly wait come first: then no process waits for them alone in the end."""
+    items.sort(key=lambda item: "/e2e/" not in item.nodeid)

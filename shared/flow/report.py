@@ -5,7 +5,6 @@ for first, or is the same when written twice.
 """
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 
 from shared.domain.campaign import Campaign, Phase
@@ -61,15 +60,18 @@ async def report(
         campaign = await campaigns.save(campaign.did("archived"))
     if "solved" not in campaign.steps:
         html = await _account(campaign, ledger, settings)
-        try:
-            if campaign.called_off:
-                await post_once(helpdesk, campaign.ticket_id, _name(campaign), html)
-            else:
+        if not campaign.called_off and "unsolvable" not in campaign.steps:
+            try:
                 await _solve(campaign, html, helpdesk)
-        except PermanentError as error:  # e.g. a field that must be filled in, or no ticket at all
-            log.error("report.not_solved campaign_id=%s because=%s", campaign.id, error)
-            with suppress(PermanentError):
+            except PermanentError as error:  # e.g. a field that must be filled in, or no ticket
+                log.error("report.not_solved campaign_id=%s because=%s", campaign.id, error)
+                # kept before the note, so that the account never stands in both places
+                campaign = await campaigns.save(campaign.did("unsolvable"))
+        if campaign.called_off or "unsolvable" in campaign.steps:
+            try:
                 await post_once(helpdesk, campaign.ticket_id, _name(campaign), html)
+            except PermanentError as error:
+                log.error("report.not_told campaign_id=%s because=%s", campaign.id, error)
         campaign = await campaigns.save(campaign.did("solved"))
     kind, _, id_ = campaign.message.partition(":")
     if kind == "email" and not campaign.called_off:

@@ -9,7 +9,9 @@ from dev.playground import Playground
 from .watching import received, wait_until_solved
 
 
-def test_the_demo_ends_well(capsys):
+def test_the_demo_ends_well_whatever_settings_are_in_the_environment(capsys, monkeypatch):
+    monkeypatch.setenv("PURESERVICE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("ONLY_SEND_TO", "noen@example.org")
     assert demo.main(["--recipients", "8"]) == 0
     said = capsys.readouterr().out
     assert said.count("Masseutsendelsen er ferdig") == 2
