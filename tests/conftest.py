@@ -19,5 +19,6 @@ def azurite() -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that mostly wait come first: then no process waits for them alone in the end."""
-    items.sort(key=lambda item: "/e2e/" not in item.nodeid)
+    """The long files come first: then no process has to wait for another in the end."""
+    long = ("tests/e2e/", "tests/injection/")
+    items.sort(key=lambda item: not item.nodeid.startswith(long))

@@ -1,22 +1,12 @@
 """What a campaign by e-mail costs."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
-from uuid import uuid4
+from dataclasses import dataclass
 
-from dev.bench.app import QUOTA, Requests, app_in_process, calls_so_far, host, now, without_timers
+from dev.bench.app import QUOTA, Requests, app_in_process, calls_so_far, host, without_timers
 from dev.bench.memory import peak_memory_until
 from dev.playground import Playground, temporary
 from dev.seed import seed
-from shared.bootstrap import Services
-from shared.domain.campaign import Campaign, Phase
-from shared.domain.delivery import Delivery, OpenDelivery, Outcome, Status
-from shared.domain.recipient import Recipient
-from shared.domain.steering import Steering
-from shared.ledger.delivery_rows import attempt_row, delivery_columns
-from shared.ports import Insert
 
 
 def storage_requests(recipients: int, batch: int) -> float:
@@ -78,51 +68,6 @@ async def _count_calls(playground: Playground) -> tuple[int, int]:
             await idle()
             await app.account()
         return calls_so_far(playground) - before - each_minute, each_minute
-
-
-async def _measure_account(playground: Playground, settled: int) -> int:
-    requests = Requests()
-    async with app_in_process(playground, requests) as app:
-        await _put_settled(app.services, settled)
-        before = requests.count
-        await app.account()
-        return requests.count - before
-
-
-def account_requests(settled: int) -> int:
-    """Requests to storage of one `account` over a campaign with this many settled, none open."""
-    with without_timers() as playground:
-        playground.simulator.stop()  # the report, which reads everything, is not what is measured
-        return asyncio.run(_measure_account(playground, settled))
-
-
-async def _put_settled(services: Services, count: int) -> None:
-    """A campaign under way whose deliveries are all sent, straight into the ledger."""
-    at = now()
-    found = await services.ledger.campaigns.create(
-        Campaign("1-1", 1, 1, "email", at, "00000000", planned=count)
-    )
-    assert found
-    await services.ledger.campaigns.save(replace(found, phase=Phase.SENDING, starts_at=at))
-    await services.ledger.channels.steered(Steering(at))
-    table = services.storage.table("deliveries")
-    for first in range(0, count, 200):
-        await asyncio.gather(
-            *(
-                table.write("1-1", *_settled_rows(range(start, min(count, start + 50)), at))
-                for start in range(first, min(count, first + 200), 50)
-            )
-        )
-
-
-def _settled_rows(numbers: Iterable[int], at: datetime) -> Iterator[Insert]:
-    outcome = Outcome(Status.SENT)
-    for number in numbers:
-        recipient = Recipient(f"user:{number}", f"Nr. {number}", f"{number}@example.no")
-        opened = OpenDelivery(str(uuid4()), "1-1", recipient, attempt=1)
-        delivery = Delivery(opened.id, "1-1", recipient, "email", outcome.status, settled_at=at)
-        yield Insert(f"d:{opened.id}", delivery_columns(delivery))
-        yield attempt_row(opened, outcome, at)
 
 
 def peak_memory(recipients: int) -> float:

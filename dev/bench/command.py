@@ -8,7 +8,7 @@ from math import ceil, inf
 from rich.console import Console
 from rich.table import Table
 
-from dev.bench.by_email import account_requests, peak_memory, pureservice_calls, storage_requests
+from dev.bench.by_email import peak_memory, pureservice_calls, storage_requests
 from dev.bench.by_size import OPEN, PROBLEMS, SMALLEST, Cost, Looks, cost_at_size
 from dev.bench.by_ticket import TicketCalls, Via, ticket_calls
 from dev.bench.by_two_hosts import HOSTS, LARGEST, USUAL, Together, together
@@ -35,7 +35,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--recipients", type=int, default=500, help="for the storage requests, and for two hosts"
     )
-    parser.add_argument("--settled", type=int, default=10_000, help="for the account tick")
     parser.add_argument("--large", type=int, default=3_000, help="for the memory")
     parser.add_argument(
         "--tickets", type=int, nargs="+", default=[10, 100, 500], help="sizes, smallest first"
@@ -93,10 +92,6 @@ def _by_email(console: Console, options: argparse.Namespace) -> bool:
         sheet.row(what, str(calls.working), target, met=calls.working <= allowed)
         each = calls.each_minute
         sheet.row("… and each minute while sending", str(each), "1", met=each == 1)
-    empty, full = account_requests(0), account_requests(options.settled)
-    sheet.row("Requests of one account, nothing settled", str(empty), "")
-    what = f"The same with {options.settled} settled"
-    sheet.row(what, str(full), f"= {empty}", met=full == empty)
     small, large = peak_memory(100), peak_memory(options.large)
     grown = large - small
     what = f"Growth of the app's peak memory, 100 to {options.large} recipients"

@@ -112,8 +112,8 @@ def test_two_hosts_mail_everybody_once_although_every_item_comes_twice() -> None
 
 
 def test_what_is_settled_costs_nothing_to_look_after() -> None:
-    few, more = (bench.cost_at_size(size, print) for size in (bench.SMALLEST, 600))
+    few, more = (bench.cost_at_size(size, print) for size in (bench.SMALLEST, 300))
     assert few.looks == more.looks
     assert {looks.progress for looks in more.looks} == {1}
-    assert more.planning.transactions <= 600 / 50 + more.planning.pages
-    assert more.planning.rows == 2 * 600
+    assert more.planning.transactions <= 300 / 50 + more.planning.pages
+    assert more.planning.rows == 2 * 300

@@ -3,7 +3,7 @@
 A run per moment and trouble would take hours. So what another script has tried is not tried again,
 and only some of the troubles are; INJECTIONS chooses more:
 
-    some    the process ends after each kind of write, and at every third something else happens
+    some    the process ends after each kind of write, and at every sixth something else happens
             to it, or everything where messages go out; each line of the flow that waits for a read
             is refused it, several in a run
     kinds   each kind of moment, with every trouble that can befall it
@@ -92,7 +92,7 @@ def _troubles(moment: Moment, seed: int) -> list[Trouble]:
     """Before a write is after the one before it. Everything can befall it where messages go out."""
     others = [one for one in possible(moment) if one not in {Trouble.BEFORE, Trouble.AFTER}]
     functions = " ".join(place.function for place in moment.path)
-    which, rest = divmod(crc32(f"{seed} {moment.what} {functions}".encode()), 3)
+    which, rest = divmod(crc32(f"{seed} {moment.what} {functions}".encode()), 6)
     if not moment.within("flow/deliver.py", "_send"):
         others = [] if rest else [others[which % len(others)]]
     return [Trouble.AFTER, *others]

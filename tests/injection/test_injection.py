@@ -1,6 +1,8 @@
-"""The same as in `test_campaigns.py` while people prepare, steer and follow up campaigns.
+"""Something goes wrong at any exchange with the outside, and the system runs on.
 
-And trouble has met every line of the flow that waits.
+Nobody is written to twice and nobody forgotten, every recipient is accounted for, and the ticket
+has one of everything: in campaigns that go as they should, in those that have an accident, and
+while people prepare, steer and follow them up. Trouble has met every line of the flow that waits.
 """
 
 from collections.abc import Mapping
@@ -11,7 +13,7 @@ from tests.injection.awaits import waits
 from tests.injection.choice import Injection, choice, in_flow
 from tests.injection.runs import all_injected, whole
 from tests.injection.script import Script
-from tests.injection.scripts import AFTER, ALL, BEFORE, BESIDE, MIDWAY
+from tests.injection.scripts import ALL
 from tests.injection.town import App
 
 #: Lines that wait and have nothing to do with the outside, by what they say.
@@ -29,7 +31,7 @@ def injections(app: App) -> dict[Script, list[Injection]]:
     return choice({script: whole(app, script) for script in ALL})
 
 
-@pytest.mark.parametrize("script", [*BEFORE, *MIDWAY, *AFTER, *BESIDE], ids=str)
+@pytest.mark.parametrize("script", ALL, ids=str)
 def test_whatever_goes_wrong_nobody_is_written_to_twice_or_never(
     app: App, script: Script, injections: dict[Script, list[Injection]]
 ) -> None:
@@ -39,7 +41,7 @@ def test_whatever_goes_wrong_nobody_is_written_to_twice_or_never(
 def test_trouble_has_met_every_line_of_the_flow_that_waits(
     injections: dict[Script, list[Injection]],
 ) -> None:
-    """A run stops or fails there, here or in `test_campaigns.py`, which chooses in the same way."""
+    """A run stops or fails there, in one script or another."""
     chosen = [which.moment for some in injections.values() for one in some for which in one]
     met = {(place.file, place.line) for moment in chosen for place in in_flow(moment)}
     never = [wait for wait in waits() if not any(wait.is_at(*place) for place in met)]
