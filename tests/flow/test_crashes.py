@@ -16,7 +16,7 @@ from shared.errors import DoubtfulError, TransientError, UncertainError, Utsende
 from shared.ledger import Ledger
 from tests.flow.edges import Moments, Stop, another, our_files, stop
 
-RECIPIENTS = 3
+RECIPIENTS = 2
 #: One without an address, and one whose address is another recipient's.
 LEFT_OUT = 2
 

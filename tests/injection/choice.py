@@ -3,9 +3,9 @@
 A run per moment and trouble would take hours. So what another script has tried is not tried again,
 and only some of the troubles are; INJECTIONS chooses more:
 
-    some    the process ends after each kind of write, and at every sixth something else happens
-            to it, or everything where messages go out; each line of the flow that waits for a read
-            is refused it, several in a run
+    some    the process ends after each kind of write, and at every third something else happens
+            to it, or everything where messages go out, a few in a run; each line of the flow that
+            waits for a read is refused it, several in a run
     kinds   each kind of moment, with every trouble that can befall it
     all     each moment of each script, with every trouble
 
@@ -23,8 +23,8 @@ from tests.injection.script import Script
 
 Injection = Mapping[Which, Trouble]  #: what goes wrong in one run
 
-#: A read that is refused puts off the work for a minute, and changes nothing.
-READS_AT_ONCE = 8
+#: So much goes wrong in one run. A read that is refused puts off the work for a minute, no more.
+WRITES_AT_ONCE, READS_AT_ONCE = 3, 8
 HOW_MANY = os.environ.get("INJECTIONS", "some")
 SEED = int(os.environ.get("INJECTION_SEED", "1"))
 
@@ -66,22 +66,33 @@ def possible(moment: Moment) -> Iterator[Trouble]:
 def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, list[Injection]]:
     tried: set[Moment] = set()
     met: set[Place] = set()
-    chosen: dict[Script, list[Injection]] = {script: [] for script in wholes}
+    chosen: dict[Script, list[Injection]] = {}
     for script, moments in wholes.items():
+        runs: list[dict[Which, Trouble]] = []
         writes = [which for which in _numbered(moments) if which.moment.writes]
         new = [which for which in writes if _is_new(which, tried)]
         tried.update(moments)
         for which in new:
-            chosen[script] += [{which: trouble} for trouble in _troubles(which.moment, seed)]
+            for trouble in _troubles(which.moment, seed):
+                _put(which, trouble, runs)
             met.update(in_flow(which.moment))
-        reads: Injection = {}
+        reads: list[tuple[Which, Trouble]] = []
         for which in _numbered(moments):
             places = set(in_flow(which.moment))
             if not places <= met:
-                reads = {**reads, which: Trouble.REFUSED}
+                reads.append((which, Trouble.REFUSED))
                 met |= places
-        chosen[script] += [dict(some) for some in in_portions(list(reads.items()), READS_AT_ONCE)]
+        chosen[script] = [*runs, *map(dict, in_portions(reads, READS_AT_ONCE))]
     return chosen
+
+
+def _put(which: Which, trouble: Trouble, runs: list[dict[Which, Trouble]]) -> None:
+    """Into the first run that has room for it."""
+    for run in runs:
+        if len(run) < WRITES_AT_ONCE and which not in run:
+            run[which] = trouble
+            return
+    runs.append({which: trouble})
 
 
 def _is_new(which: Which, tried: set[Moment]) -> bool:
@@ -92,7 +103,7 @@ def _troubles(moment: Moment, seed: int) -> list[Trouble]:
     """Before a write is after the one before it. Everything can befall it where messages go out."""
     others = [one for one in possible(moment) if one not in {Trouble.BEFORE, Trouble.AFTER}]
     functions = " ".join(place.function for place in moment.path)
-    which, rest = divmod(crc32(f"{seed} {moment.what} {functions}".encode()), 6)
+    which, rest = divmod(crc32(f"{seed} {moment.what} {functions}".encode()), 3)
     if not moment.within("flow/deliver.py", "_send"):
         others = [] if rest else [others[which % len(others)]]
     return [Trouble.AFTER, *others]
