@@ -140,6 +140,8 @@ def inside(venv: Path = VENV) -> bool:
 def rerun(python: Path, arguments: list[str]) -> int:
     """The same command again under the given interpreter; on Windows its exit status."""
     command = [str(python), "-X", "utf8", "-m", "dev", *arguments]
+    # A task starts many processes, and each would compile the whole project anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.stdout.flush()
     if os.name != "nt":
         os.execv(command[0], command)
