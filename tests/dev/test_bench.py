@@ -112,8 +112,9 @@ def test_two_hosts_mail_everybody_once_although_every_item_comes_twice() -> None
 
 
 def test_what_is_settled_costs_nothing_to_look_after() -> None:
-    few, more = (bench.cost_at_size(size, print) for size in (bench.SMALLEST, 300))
-    assert few.looks == more.looks
-    assert {looks.progress for looks in more.looks} == {1}
-    assert more.planning.transactions <= 300 / 50 + more.planning.pages
-    assert more.planning.rows == 2 * 300
+    """The benchmark holds large campaigns against this one; here that it measures, and little."""
+    cost = bench.cost_at_size(300, print)
+    assert {(looks.complete, looks.progress) for looks in cost.looks} == {(1, 1)}
+    assert max(looks.account for looks in cost.looks) <= 20
+    assert cost.planning.transactions <= 300 / 50 + cost.planning.pages
+    assert cost.planning.rows == 2 * 300

@@ -15,16 +15,16 @@ INJECTION_SEED, 1 unless told, is where «some» begins.
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil
 from zlib import crc32
 
-from shared.domain.portions import in_portions
 from tests.injection.moments import Moment, Place, Trouble, Which
 from tests.injection.script import Script
 
 Injection = Mapping[Which, Trouble]  #: what goes wrong in one run
 
 #: So much goes wrong in one run. A read that is refused puts off the work for a minute, no more.
-WRITES_AT_ONCE, READS_AT_ONCE = 3, 8
+WRITES_AT_ONCE, READS_AT_ONCE = 4, 8
 HOW_MANY = os.environ.get("INJECTIONS", "some")
 SEED = int(os.environ.get("INJECTION_SEED", "1"))
 
@@ -68,31 +68,32 @@ def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, 
     met: set[Place] = set()
     chosen: dict[Script, list[Injection]] = {}
     for script, moments in wholes.items():
-        runs: list[dict[Which, Trouble]] = []
         writes = [which for which in _numbered(moments) if which.moment.writes]
         new = [which for which in writes if _is_new(which, tried)]
         tried.update(moments)
-        for which in new:
-            for trouble in _troubles(which.moment, seed):
-                _put(which, trouble, runs)
-            met.update(in_flow(which.moment))
+        wrong = [(which, trouble) for which in new for trouble in _troubles(which.moment, seed)]
+        met.update(place for which in new for place in in_flow(which.moment))
         reads: list[tuple[Which, Trouble]] = []
         for which in _numbered(moments):
             places = set(in_flow(which.moment))
             if not places <= met:
                 reads.append((which, Trouble.REFUSED))
                 met |= places
-        chosen[script] = [*runs, *map(dict, in_portions(reads, READS_AT_ONCE))]
+        chosen[script] = [*_dealt(wrong, WRITES_AT_ONCE), *_dealt(reads, READS_AT_ONCE)]
     return chosen
 
 
-def _put(which: Which, trouble: Trouble, runs: list[dict[Which, Trouble]]) -> None:
-    """Into the first run that has room for it."""
-    for run in runs:
-        if len(run) < WRITES_AT_ONCE and which not in run:
-            run[which] = trouble
-            return
-    runs.append({which: trouble})
+def _dealt(wrong: Sequence[tuple[Which, Trouble]], at_once: int) -> list[Injection]:
+    """Into as few runs as will do, and far from each other in each: nothing is tried for ever."""
+    runs: list[dict[Which, Trouble]] = [{} for _ in range(ceil(len(wrong) / at_once))]
+    for number, (which, trouble) in enumerate(wrong):
+        at = number % len(runs)
+        room = (run for run in [*runs[at:], *runs[:at]] if which not in run)
+        run = next(room, None)
+        if run is None:
+            runs.append(run := {})
+        run[which] = trouble
+    return [*runs]
 
 
 def _is_new(which: Which, tried: set[Moment]) -> bool:
