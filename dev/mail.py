@@ -14,7 +14,6 @@ Followed by `once` (`+450once`, `+droponce`), it happens only the first time for
 
 import argparse
 import asyncio
-import concurrent.futures
 import datetime
 import email.policy
 import ipaddress
@@ -23,11 +22,11 @@ import re
 import secrets
 import ssl
 import tempfile
-import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -35,6 +34,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from dev.in_thread import InThread
 from dev.process import wait_until
 
 _BEHAVIOUR = re.compile(
@@ -42,7 +42,7 @@ _BEHAVIOUR = re.compile(
 )
 
 
-class MailSink:
+class MailSink(InThread[int]):
     """A running mail server, on a free port unless told, stopped when left.
 
     With `tls`, `certificate` is the file a client must trust; with `login`, nobody sends without.
@@ -69,20 +69,8 @@ class MailSink:
     def __enter__(self) -> Self:
         self.dir.mkdir(parents=True, exist_ok=True)
         self._context = self._make_certificate() if self._tls else None
-        ready: concurrent.futures.Future[int] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=asyncio.run, args=[self._serve(ready)], daemon=True)
-        self._thread.start()
-        self.port = ready.result()
+        self.port = self._start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
 
     def messages(self) -> list[EmailMessage]:
         """What has been kept, oldest first."""
@@ -90,21 +78,16 @@ class MailSink:
         files = sorted(self.dir.glob("*.eml"))
         return [email.message_from_bytes(file.read_bytes(), policy=policy) for file in files]
 
-    async def _serve(self, ready: "concurrent.futures.Future[int]") -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
         implicit = self._context if self._tls == "implicit" else None
-        try:
-            server = await self._loop.create_server(
-                lambda: _Protocol(self, self._context if self._tls == "starttls" else None),
-                "127.0.0.1",
-                self.port,
-                ssl=implicit,
-            )
-        except (OSError, OverflowError) as error:
-            ready.set_exception(error)
-            return
-        ready.set_result(server.sockets[0].getsockname()[1])
-        await self._stop.wait()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Protocol(self, self._context if self._tls == "starttls" else None),
+            "127.0.0.1",
+            self.port,
+            ssl=implicit,
+        )
+        yield server.sockets[0].getsockname()[1]
         server.close()
         while self._open:
             for protocol in self._open:

@@ -1,17 +1,13 @@
 """Storage with a doorkeeper who writes down what is asked for, by whatever process."""
 
-import asyncio
-import concurrent.futures
 import json
 import os
 import re
 import tempfile
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
@@ -21,6 +17,7 @@ from yarl import URL
 
 from dev.azurite import ACCOUNT, Azurite, connection_string
 from dev.host.timers import CONTAINER as LOCKS
+from dev.in_thread import InThread
 from dev.playground import Playground
 from shared.settings import Settings
 
@@ -61,7 +58,7 @@ class Request:
         return self.status in {409, 412} or (self.status == 404 and self.method != "GET")
 
 
-class Doorkeeper:
+class Doorkeeper(InThread[list[int]]):
     """Passes HTTP on to Azurite's ports from ports of its own, and remembers each request.
 
     With `copies`, every item comes that many times more on its queue; the app does not know.
@@ -74,23 +71,11 @@ class Doorkeeper:
         self._copies = copies
 
     def __enter__(self) -> Self:
-        ready: concurrent.futures.Future[list[int]] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=asyncio.run, args=[self._serve(ready)], daemon=True)
-        self._thread.start()
-        self.ports = ready.result()
+        self.ports = self._start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    async def _serve(self, ready: "concurrent.futures.Future[list[int]]") -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[list[int]]:
         async with ClientSession(
             # Azurite, busy for long, closes kept connections before it reads what came on them
             connector=TCPConnector(limit=0, force_close=True),
@@ -105,8 +90,7 @@ class Doorkeeper:
             for runner in runners:
                 await runner.setup()
                 await web.TCPSite(runner, "127.0.0.1", 0).start()
-            ready.set_result([runner.addresses[0][1] for runner in runners])
-            await self._stop.wait()
+            yield [runner.addresses[0][1] for runner in runners]
             for runner in runners:
                 await runner.shutdown()
                 await runner.cleanup()

@@ -1,13 +1,12 @@
 """Between the hosts and what they use: slow, and now and then it keeps an answer to itself."""
 
 import asyncio
-import concurrent.futures
 import contextlib
-import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
-from types import TracebackType
 from typing import Self
+
+from dev.in_thread import InThread
 
 _CHUNK = 65536
 #: Most answers come soon; the slowest within this.
@@ -15,7 +14,7 @@ _USUAL_DELAY, _LONGEST_DELAY = 0.025, 0.5
 _DRAIN_SECONDS = 20
 
 
-class SlowProxy:
+class SlowProxy(InThread[list[int]]):
     """Passes on TCP to each of these ports of this machine, from one of its own.
 
     Of so many answers as `lies` says, none arrives: what was asked for is done, and the connection
@@ -37,20 +36,8 @@ class SlowProxy:
         self._held = False
 
     def __enter__(self) -> Self:
-        ready: concurrent.futures.Future[list[int]] = concurrent.futures.Future()
-        self._thread = threading.Thread(target=asyncio.run, args=[self._serve(ready)], daemon=True)
-        self._thread.start()
-        self.ports = ready.result()
+        self.ports = self._start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
 
     def hold(self) -> None:
         """Let nobody through from now on; returns when all that got through is answered."""
@@ -71,11 +58,10 @@ class SlowProxy:
     def held(self) -> bool:
         return self._held
 
-    async def _serve(self, ready: "concurrent.futures.Future[list[int]]") -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[list[int]]:
         servers = [await self._listen(target) for target in self._targets]
-        ready.set_result([server.sockets[0].getsockname()[1] for server in servers])
-        await self._stop.wait()
+        yield [server.sockets[0].getsockname()[1] for server in servers]
         for server in servers:
             server.close()
         while self._connections:
