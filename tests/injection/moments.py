@@ -70,8 +70,11 @@ class Moment:
 
     def doubtful(self, trouble: Trouble) -> bool:
         """From the claim until the outcome is stored nobody else can know what became of a mail."""
-        claim = trouble is Trouble.AFTER and self.within("ledger/deliveries.py", "claim")
-        return claim or self.within("flow/deliver.py", "_send")
+        if self.within("ledger/deliveries.py", "claim"):
+            return trouble is Trouble.AFTER
+        sending = self.within("flow/deliver.py", "_send")
+        giving_back = self.within("ledger/deliveries.py", "put_back")
+        return sending or (giving_back and self.within("flow/deliver.py", "deliver"))
 
     def within(self, file: str, function: str) -> bool:
         return any((place.file, place.function) == (file, function) for place in self.path)
