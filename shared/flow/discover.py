@@ -140,10 +140,9 @@ class _Look:
         """
         if campaign and campaign.has_begun:
             return await self._steer(campaign, listed=ticket)
-        announced = campaign and campaign.phase is Phase.APPROVED and "announced" in campaign.steps
-        if campaign and announced and ticket and ticket.status_id == self.names.review:
-            return await self._steer(campaign, listed=ticket)  # a question is no regret
-        if campaign and announced:
+        if campaign and campaign.phase is Phase.APPROVED and "announced" in campaign.steps:
+            if ticket and ticket.status_id == self.names.review:
+                return await self._steer(campaign, listed=ticket)  # a question is no regret
             return await self._safely(campaign, self._go(campaign, listed=ticket))
         if ticket is None:
             if campaign:

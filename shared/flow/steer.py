@@ -48,6 +48,8 @@ async def steer(
         return await wheel.call_off(campaign)
     if stopped and wheel.given_up(campaign):
         return await wheel.call_off(campaign)
+    touched = ticket is not None and ticket.modified.isoformat() != campaign.ticket_seen
+    asked = wish is Wish.TELL and touched
     if campaign.phase is Phase.SENDING:
         if "asked" in campaign.steps and wish is not Wish.TELL:  # told, and not noted as told
             campaign = replace(campaign, steps=campaign.steps - {"asked"})
@@ -56,12 +58,11 @@ async def steer(
             return await wheel.pause(campaign, Pause.ASKED)
         if wish is Wish.TAKEN:
             return await wheel.pause(campaign, Pause.TAKEN)
-        if wish is Wish.TELL and ticket and ticket.modified.isoformat() != campaign.ticket_seen:
+        if asked:
             return await wheel.tell_how_far(campaign)
         if wish is Wish.GO and names.running is not None:
             await helpdesk.change_ticket(campaign.ticket_id, status_id=names.running, silent=True)
-    waits = campaign.phase is Phase.APPROVED and wish is Wish.TELL
-    if waits and ticket and ticket.modified.isoformat() != campaign.ticket_seen:
+    if campaign.phase is Phase.APPROVED and asked:
         return await wheel.tell_how_far(campaign)
     if campaign.phase is Phase.PAUSED:
         if wheel.wanted_again(campaign, wish, ticket):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.campaign import Campaign, Phase
-from shared.domain.delivery import NEVER
 from shared.domain.pace import ChannelState
 from shared.domain.window import Window
 from shared.errors import ClashError
@@ -48,7 +47,7 @@ class Watch:
         """Something got out on these: an incident that we know of is over."""
         for gate in gates:
             known = self._channels.get(gate)
-            if known and known[1].closed_since != NEVER and not known[1].gate_closed(now):
+            if known and known[1].doubtful and not known[1].gate_closed(now):
                 await self._change(gate, now, ChannelState.went_through)
 
     async def _change(
@@ -68,7 +67,7 @@ class Watch:
 
     async def _campaign(self, campaign_id: str, now: datetime) -> Campaign | None:
         known = self._campaigns.get(campaign_id)
-        if known is None or not known[0] <= now < known[0] + FRESH_FOR:
+        if known is None or not _fresh(known[0], now):
             if len(self._campaigns) > 1_000:
                 self._campaigns.clear()
             known = (now, await self.ledger.campaigns.get(campaign_id))
@@ -77,7 +76,12 @@ class Watch:
 
     async def _channel(self, channel: str, now: datetime) -> ChannelState:
         known = self._channels.get(channel)
-        if known is None or not known[0] <= now < known[0] + FRESH_FOR:
+        if known is None or not _fresh(known[0], now):
             known = (now, await self.ledger.channels.get(channel))
             self._channels[channel] = known
         return known[1]
+
+
+def _fresh(read_at: datetime, now: datetime) -> bool:
+    """Not if the clock has gone back since: then nobody knows how old it is."""
+    return read_at <= now < read_at + FRESH_FOR
