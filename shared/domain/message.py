@@ -72,6 +72,10 @@ class Message:
     sender: Sender
     files: tuple[File, ...] = ()
     ticket: TicketTemplate | None = None  #: where every recipient gets a ticket of their own
+    lang: str = "nb"  #: what it is written in, as BCP 47 has it: nb, nn, en …
+    said: str = ""  #: fingerprint of what the case worker wrote, whatever stands around it
+    mentions: tuple[str, ...] = ()  #: the placeholders in it, e.g. `recipient.company`
+    facts: tuple[tuple[str, str], ...] = ()  #: what placeholders say of all, e.g. `ticket.number`
 
 
 _SPACES = re.compile(r"\s+")
