@@ -378,6 +378,8 @@ PDF = (
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+#: Of those that `seed_base` makes: companies that people work in.
+_EMPLOYERS = ("Ålfjord (kommune)", "Østmark (fylkeskommune)", "Sjøtilsynet (statlig virksomhet)")
 _DOMAINS = ("example.no", "example.com", "example.org")
 
 
@@ -429,6 +431,7 @@ def seed_campaign(
     tricky: bool = True,
     status: str | None = "Utsending – klar",
     trigger: Trigger = "communication",
+    text: str = TEXT,
 ) -> int:
     """A ticket with lists, message and files, ready to be found; returns its request number.
 
@@ -477,7 +480,7 @@ def seed_campaign(
     add_message(
         world,
         ticket,
-        TEXT,
+        text,
         custom_type=None if is_mail else MESSAGE_TYPE,
         # A mail carries all its files; an entry shares those of the ticket.
         attachment_ids=[pdf["id"], text_file["id"]] if is_mail else [pdf["id"]],
@@ -572,18 +575,36 @@ def _add_ordinary(world: World, account: _Account, lists: Sequence[Row], count: 
     first, last = ("Kari", "Ola", "Åse", "Bjørn", "Ærlend"), ("Nordmann", "Østby", "Ås", "Li")
     serial = world.count("user") + world.count("company")
     home = _home(world, account.scenario)
+    employers = [_id_of(world, "company", name=name) for name in _EMPLOYERS]
     for n in range(serial, serial + count):
         address = f"mottaker{n}@{_DOMAINS[n % 3]}"
         members = lists[n % len(lists)]
         if n % 6 == 5:
-            company = {"name": f"Bedrift nr. {n}", "organizationNumber": str(990_000_000 + n)}
+            company = {"name": f"Bedrift nr. {n}", **_known_of_company(n)}
             row = add_company(world, company, [address])
             kind: Literal["user", "company"] = "company"
         else:
             name = {"firstName": first[n % 5], "lastName": f"{last[n % 4]} {n}"}
+            name |= _known_of_user(n, employers)
             row, kind = add_user(world, {**name, **home}, [address]), "user"
         add_member(world, members, kind, row)
         account.reaches(f"{kind}:{row['id']}", address, new_user=row.get("name", ""))
+
+
+def _known_of_user(n: int, employers: Sequence[int]) -> dict[str, Any]:
+    """What a message may name. Each of these is missing for some."""
+    return {
+        **({"title": ("Rektor", "Avdelingsleder")[n % 2]} if n % 3 else {}),
+        **({"companyId": employers[n % len(employers)]} if n % 4 else {}),
+        **({"cf_3": f"Avtale {n}"} if n % 5 else {}),
+    }
+
+
+def _known_of_company(n: int) -> dict[str, Any]:
+    return {
+        **({"organizationNumber": str(990_000_000 + n)} if n % 24 != 23 else {}),
+        **({"cf_1": 7_000 + n} if n % 12 == 5 else {}),
+    }
 
 
 class _Makers:
@@ -675,7 +696,7 @@ def _add_tricky(make: _Makers, lists: Sequence[Row]) -> None:
         ("sti", "../../..\\etc/passwd"),
     )
     for local, name in hostile:
-        reached(two, user(at(local), first=name), at(local))
+        reached(two, user(at(local), first=name, title=name), at(local))
 
 
 def _add_tricky_mailboxes(make: _Makers, lists: Sequence[Row]) -> None:

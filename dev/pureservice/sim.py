@@ -36,6 +36,7 @@ class CampaignBody(_Body):
     tricky: bool = True
     status: str | None = "Utsending – klar"
     trigger: seed.Trigger = "communication"
+    text: str = seed.TEXT
 
 
 class TicketBody(_Body):

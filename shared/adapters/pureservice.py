@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import html
 import json
+import logging
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePath
@@ -45,11 +46,25 @@ from shared.domain.helpdesk import (
 )
 from shared.domain.message import Classification
 from shared.domain.portions import in_portions
-from shared.domain.recipient import Member, MemberKind, address_key, normalise_address
+from shared.domain.recipient import (
+    Member,
+    MemberKind,
+    address_key,
+    normalise_address,
+    tidy_values,
+)
 from shared.domain.recipient_ticket import ticket_key
-from shared.errors import PermanentError, SetupError, TransientError, UtsendelseError
+from shared.errors import (
+    PermanentError,
+    SetupError,
+    StoppedError,
+    TransientError,
+    UtsendelseError,
+)
 from shared.ports import Clock
 from shared.settings import Settings
+
+log = logging.getLogger(__name__)
 
 NAMES_LAST = timedelta(minutes=15)
 
@@ -418,14 +433,15 @@ class Pureservice:
     async def members(self, list_id: int, start: int) -> MemberPage:
         names = await self.names()
         types = " OR ".join(f"typeId == {id_}" for id_ in sorted(names.member_relations))
+        # each of these paths has been seen elsewhere, the last of them not from a relation
         answer, last = await self.wire.page(
             f"/relationship/{list_id}/fromAsset",
             "relationships",
             start,
             filter=f"toTicketId == null AND ({types})",
-            include="toUser,toCompany,toUser.emailaddresses,toCompany.emailaddresses",
+            include="toUser,toCompany,toUser.emailaddresses,toCompany.emailaddresses,toUser.company",
         )
-        book = _Book(answer.linked)
+        book = await self._book(answer.linked)
         try:
             members = tuple(book.member(row) for row in answer.relationships)
         except LookupError as error:
@@ -452,19 +468,40 @@ class Pureservice:
             (MemberKind.USER, "/user/", "users"),
             (MemberKind.COMPANY, "/company/", "companies"),
         ):
+            include = "emailaddresses,company" if kind is MemberKind.USER else "emailaddresses"
             ids = sorted(
                 {int(id_) for one in members for of, id_ in [one.split(":")] if of == kind}
             )
             for some in in_portions(ids, _IDS_AT_ONCE):
                 terms = [f"id == {id_}" for id_ in some]
-                answer = await self.wire.any_of(path, plural, terms, include="emailaddresses")
-                book = _Book(answer.and_linked())
+                answer = await self.wire.any_of(path, plural, terms, include=include)
+                book = await self._book(answer.and_linked())
                 try:
                     there = [book.owner(kind, id_) for id_ in some if book.has(kind, id_)]
                 except LookupError as error:
                     raise TransientError(f"pureservice: GET {path}: {error.args[0]}") from error
                 found |= {str(one): one for one in there}
         return found
+
+    async def _book(self, linked: Rows) -> "_Book":
+        """What came, and the companies of users that did not, where they can be had.
+
+        A user can be written to without: a message that names the company finds it missing.
+        """
+        book = _Book(linked, self._settings.RECIPIENT_FIELDS)
+        missing = book.missing_companies()
+        for some in in_portions(missing, _IDS_AT_ONCE):
+            terms = [f"id == {id_}" for id_ in some]
+            try:
+                answer = await self.wire.any_of("/company/", "companies", terms)
+            except (PermanentError, StoppedError) as error:
+                log.warning("pureservice.companies_unknown because=%s", error)
+                break
+            book.add_companies(answer.companies)
+        if missing:
+            left = len(book.missing_companies())
+            log.warning("pureservice.companies_apart asked=%s missing=%s", len(missing), left)
+        return book
 
     # -- writes
 
@@ -553,13 +590,18 @@ class _Lookup:
 
 
 class _Book:
-    """The users and companies that came with a page of relations, and their addresses."""
+    """The users and companies that came with a page of relations, and what is known of them.
 
-    def __init__(self, linked: Rows) -> None:
+    `fields` is what settings name beyond what every user and company has.
+    """
+
+    def __init__(self, linked: Rows, fields: Mapping[str, str]) -> None:
+        self._fields = [(name, *field.split(".")) for name, field in fields.items()]
         self._owners: dict[tuple[MemberKind, int], UserRow | CompanyRow] = {
             **{(MemberKind.USER, user.id): user for user in linked.users},
             **{(MemberKind.COMPANY, company.id): company for company in linked.companies},
         }
+        self._companies = {company.id: company for company in linked.companies}
         self._addresses = {
             MemberKind.USER: {row.id: row for row in linked.emailaddresses},
             MemberKind.COMPANY: {row.id: row for row in linked.companyemailaddresses},
@@ -583,7 +625,33 @@ class _Book:
     def owner(self, kind: MemberKind, id_: int) -> Member:
         """Raises LookupError when their default address did not come with them."""
         owner = self._owners[kind, id_]
-        return Member(kind, id_, owner.name, self._address(kind, owner), owner.disabled)
+        address, values = self._address(kind, owner), self._values(owner)
+        return Member(kind, id_, owner.name, address, owner.disabled, fields=values)
+
+    def missing_companies(self) -> list[int]:
+        """Those that users belong to and that did not come along."""
+        theirs = {row.company_id for row in self._owners.values() if isinstance(row, UserRow)}
+        return sorted(id_ for id_ in theirs if id_ and id_ not in self._companies)
+
+    def add_companies(self, companies: Iterable[CompanyRow]) -> None:
+        """For what their users say of them; as members they are not known by this."""
+        self._companies |= {company.id: company for company in companies}
+
+    def _values(self, owner: UserRow | CompanyRow) -> tuple[tuple[str, str], ...]:
+        """A user's own and those of their company; a company has no first name or title."""
+        user = owner if isinstance(owner, UserRow) else None
+        company = self._companies.get(user.company_id or 0) if user else owner
+        known: dict[str, str] = {}
+        if user:
+            known |= {"first_name": user.first_name, "last_name": user.last_name}
+            known["title"] = user.title
+        if isinstance(company, CompanyRow):
+            known["company"] = company.name
+            known["organization_number"] = company.organization_number
+        for name, whose, field in self._fields:
+            row = user if whose == "user" else company
+            known[name] = row.own(field) if row else ""
+        return tidy_values(known.items())
 
     def _address(self, kind: MemberKind, owner: UserRow | CompanyRow) -> str | None:
         """The default one; without a default the only one, or None."""
@@ -597,6 +665,12 @@ class _Book:
 
 
 def _fingerprint(members: Iterable[Member]) -> str:
+    """Of who is on the page, and whether and where each is to be written to.
+
+    Not of names and other values: each is read once, together with the rest of its member, so that
+    none is lost or mixed up when somebody edits a contact meanwhile, and the list need not be read
+    anew.
+    """
     seen = [(who.relation, str(who), who.address, who.disabled) for who in members]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 

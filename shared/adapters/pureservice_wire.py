@@ -221,22 +221,43 @@ class AssetRow(Thing):
     is_marked_for_deletion: bool = False
 
 
-class UserRow(Thing):
+class ContactRow(Thing):
+    """A user or a company, and the fields that a tenant gives a meaning of its own: `cf_1` …"""
+
+    custom: Mapping[str, Any] = {}
+    disabled: bool = False
+    email_address_id: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _custom_fields(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {**data, "custom": {k: v for k, v in data.items() if k.startswith("cf_")}}
+
+    def own(self, field: str) -> str:
+        """Such a field as text: they are known to be text, dates or numbers."""
+        value = self.custom.get(field)
+        known = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return str(value) if known else ""
+
+
+class UserRow(ContactRow):
     first_name: str = ""
     middle_name: str = ""
     last_name: str = ""
-    disabled: bool = False
-    email_address_id: int | None = None
+    title: str = ""
+    company_id: int | None = None
 
     @property
     def name(self) -> str:
         return " ".join(filter(None, (self.first_name, self.middle_name, self.last_name)))
 
 
-class CompanyRow(Named):
+class CompanyRow(ContactRow):
     model_config = ConfigDict(extra="allow")  # a setting says which field has the category
 
-    email_address_id: int | None = None
+    name: str = ""
     organization_number: str = ""
 
 

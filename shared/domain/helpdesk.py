@@ -80,7 +80,11 @@ class TicketState:
 
 @dataclass(frozen=True, slots=True)
 class MemberPage:
-    """One page of a list. `fingerprint` changes when anything on the page does."""
+    """One page of a list.
+
+    `fingerprint` changes with who is on the page, and with whether and where each is written to;
+    not with their names and fields.
+    """
 
     members: tuple[Member, ...]
     fingerprint: str

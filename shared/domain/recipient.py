@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import accumulate
 
 import email_validator
 from email_validator import EmailNotValidError, validate_email
@@ -12,6 +13,12 @@ from email_validator import EmailNotValidError, validate_email
 # `.local` and the like: whether they can be reached is for the transport, and the made-up users
 # live there. The library documents this list as the place to say so.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+
+#: What a message may say of its recipient, as `{{ recipient.company }}`; settings may add to it.
+RECIPIENT_VALUES = frozenset(
+    {"name", "first_name", "last_name", "email", "company", "organization_number", "title"}
+)
 
 
 class MemberKind(StrEnum):
@@ -29,6 +36,7 @@ class Member:
     address: str | None = None  #: the default e-mail address, as registered
     disabled: bool = False
     relation: int = 0  #: the relation that makes it a member; the same member may have several
+    fields: tuple[tuple[str, str], ...] = ()  #: what else is known of them, by `tidy_values`
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
@@ -42,6 +50,7 @@ class Recipient:
     name: str
     address: str  #: ready for an envelope: trimmed, the domain in ASCII
     user: int = 0  #: who they are as a user of the helpdesk, where that is known
+    values: tuple[tuple[str, str], ...] = ()  #: what a message may say of them, by name
 
     @property
     def kind(self) -> MemberKind:
@@ -52,6 +61,10 @@ class Recipient:
         """Whether all that is left of them is that there was somebody. Never to be written to."""
         return not self.address
 
+    def with_only(self, names: Container[str]) -> "Recipient":
+        """The same, without the values that nobody asks for: what is not needed is not kept."""
+        return replace(self, values=tuple(pair for pair in self.values if pair[0] in names))
+
 
 class LeftOutReason(StrEnum):
     DUPLICATE = "duplicate"
@@ -60,6 +73,8 @@ class LeftOutReason(StrEnum):
     DISABLED = "disabled"
     NOT_ON_TEST_LIST = "not_on_test_list"
     CAMPAIGN_USER = "campaign_user"  #: one of the made-up users: a ticket for it is a campaign
+    SUPPRESSED = "suppressed"  #: the address is on the list of those that are not written to
+    MISSING_VALUE = "missing_value"  #: the message mentions something that we do not know of them
     GONE = "gone"  #: once written to, and not in the helpdesk any more
 
 
@@ -71,8 +86,14 @@ class LeftOut:
     member: Member
     reason: LeftOutReason
     page: int = 0  #: which page of the reading it was found on
+    detail: str = ""  #: what is missing, for example
 
 
+#: The most that is kept of a value. All of them together have 32,768 characters in the ledger.
+VALUE_LENGTH = 1_000
+
+#: Control characters, and halves of a character.
+_UNPRINTABLE = {"Cc", "Cs"}
 _SPACES = re.compile(r"\s+")
 # Bidirectional controls and zero-width marks: invisible, and make one name look like another.
 _INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -80,8 +101,22 @@ _INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufe
 
 def tidy_name(name: str) -> str:
     """The name on one line, without control characters or marks that hide or reverse text."""
-    visible = "".join(c for c in name if c.isspace() or unicodedata.category(c) != "Cc")
+    visible = "".join(c for c in name if c.isspace() or unicodedata.category(c) not in _UNPRINTABLE)
     return _SPACES.sub(" ", _INVISIBLE.sub("", visible)).strip()
+
+
+def tidy_values(values: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """In the order of their names, each on one line and cut short; blank ones are left out."""
+    tidy = ((name, _cut(tidy_name(value))) for name, value in values)
+    return tuple(sorted(pair for pair in tidy if pair[1]))
+
+
+def _cut(text: str) -> str:
+    """As much of it as fits in the ledger, where some characters take the room of two."""
+    if 2 * len(text) <= VALUE_LENGTH:
+        return text
+    room = accumulate(2 if c > "\uffff" or c in '"\\' else 1 for c in text)
+    return text[: sum(taken <= VALUE_LENGTH for taken in room)].rstrip()
 
 
 def normalise_address(raw: str) -> str | None:
@@ -113,11 +148,21 @@ def recipient_key(channel: str, recipient: Recipient) -> str:
     return address_key(recipient.address) if channel == "email" else recipient.member
 
 
+def readable_address(address: str) -> str:
+    """A normalised address as people write it: not with its domain in ASCII.
+
+    >>> readable_address("post@xn--blbr-roah.example")
+    'post@blåbær.example'
+    """
+    if "xn--" not in address:
+        return address
+    known = validate_email(address, check_deliverability=False, globally_deliverable=False)
+    return f"{address.rpartition('@')[0]}@{known.domain}"
+
+
 def spellings(address: str) -> list[str]:
     """The ways in which a normalised address may have been registered."""
-    local = address.rpartition("@")[0]
-    known = validate_email(address, check_deliverability=False, globally_deliverable=False)
-    decoded = f"{local}@{known.domain}"
+    decoded = readable_address(address)
     return sorted({address, address.lower(), decoded, decoded.lower()})
 
 
@@ -168,4 +213,11 @@ def recipient_of(
     if not allowed.allows(address):
         return LeftOutReason.NOT_ON_TEST_LIST
     user = member.id if member.kind is MemberKind.USER else 0
-    return Recipient(str(member), tidy_name(member.name), address, user)
+    return Recipient(str(member), tidy_name(member.name), address, user, member.fields)
+
+
+def placeholder_values(recipient: Recipient) -> dict[str, str]:
+    """What `recipient.…` stands for in a message. What is not known of them is not there."""
+    address = readable_address(recipient.address)
+    known = {**dict(recipient.values), "name": recipient.name, "email": address}
+    return {name: value for name, value in known.items() if value}

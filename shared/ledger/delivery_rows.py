@@ -1,6 +1,9 @@
 """The rows of a campaign's partition, in and out of columns. `deliveries.py` names the kinds."""
 
+import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Protocol, TypeVar
 
 from shared.domain.delivery import (
     Claim,
@@ -14,8 +17,34 @@ from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, 
 from shared.ledger.rows import moment, stamp
 from shared.ports import Insert, Put, Row, Value
 
+#: The bytes that values may take of a transaction, in which each of them is twice. It takes four
+#: million in all, and from one million on the client warns of it.
+_VALUES_TOGETHER = 350_000
 #: A provider's own words are kept, but not whole essays.
 _DETAIL_LENGTH = 1_000
+
+
+class _HasRecipient(Protocol):
+    @property
+    def recipient(self) -> Recipient: ...
+
+
+T = TypeVar("T", bound=_HasRecipient)
+
+
+def in_transactions(items: Sequence[T], most: int) -> Iterator[list[T]]:
+    """In portions of so many, and of fewer where their recipients have very much to be said."""
+    some: list[T] = []
+    size = 0
+    for one in items:
+        own = len(json.dumps(_values_column(one.recipient)))
+        if some and (len(some) == most or size + own > _VALUES_TOGETHER):
+            yield some
+            some, size = [], 0
+        some.append(one)
+        size += own
+    if some:
+        yield some
 
 
 def new_rows(delivery: Delivery) -> tuple[Insert, Insert]:
@@ -120,6 +149,7 @@ def left_out_row(left_out: LeftOut) -> Put:
             "name": member.name,
             "address": member.address or "",
             "reason": left_out.reason,
+            "detail": left_out.detail,
             "page": left_out.page,
         },
     )
@@ -131,7 +161,12 @@ def _recipient_columns(recipient: Recipient) -> dict[str, Value]:
         "name": recipient.name,
         "address": recipient.address,
         "user": str(recipient.user),
+        "values": _values_column(recipient),
     }
+
+
+def _values_column(recipient: Recipient) -> str:
+    return json.dumps(dict(recipient.values), ensure_ascii=False) if recipient.values else ""
 
 
 def _recipient(row: Row) -> Recipient:
@@ -140,7 +175,12 @@ def _recipient(row: Row) -> Recipient:
         name=str(row.values["name"]),
         address=str(row.values["address"]),
         user=int(row.values["user"]),
+        values=_values(str(row.values.get("values") or "")),  # old rows have none
     )
+
+
+def _values(column: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(json.loads(column).items())) if column else ()
 
 
 def read_delivery(campaign: str, row: Row) -> Delivery:
@@ -195,4 +235,5 @@ def read_left_out(row: Row) -> LeftOut:
         ),
         LeftOutReason(str(row.values["reason"])),
         int(row.values["page"]),
+        str(row.values.get("detail", "")),  # old rows have none
     )

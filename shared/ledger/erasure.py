@@ -30,6 +30,7 @@ _BLANK: Mapping[str, Value] = {
     "name": "",
     "address": "",
     "user": "0",
+    "values": "",
     "reference": "",
     "detail": "",
 }

@@ -20,7 +20,6 @@ from shared.domain.delivery import (
     Status,
     delivery_id,
 )
-from shared.domain.portions import in_portions
 from shared.domain.recipient import (
     LeftOut,
     LeftOutReason,
@@ -34,6 +33,7 @@ from shared.errors import StorageError
 from shared.ledger.delivery_rows import (
     delivery_columns,
     history_key,
+    in_transactions,
     left_out_key,
     left_out_row,
     open_columns,
@@ -154,7 +154,7 @@ class Rounds:
         ids = sorted(one.before.id for one in some)
         rows = self._table.query(campaign.id, f"p:{ids[0]}", f"p:{ids[-1]}!", columns=["status"])
         problems = {row.key.removeprefix("p:") async for row in rows}
-        for portion in in_portions(some, _TOGETHER):
+        for portion in in_transactions(some, _TOGETHER):
             writes: list[Write] = []
             for one in portion:
                 problem = one.before.id in problems

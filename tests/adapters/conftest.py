@@ -29,6 +29,7 @@ def settings(**values: Any) -> Settings:
             "DELIVER_TICKET_QUEUE": "deliver-ticket",
             "LISTS_SCHEDULE": "0 0 3 * * *",
             "FORGET_SCHEDULE": "0 0 4 * * *",
+            "BOUNCES_SCHEDULE": "0 */5 * * * *",
             "PURESERVICE_URL": "https://fjordvik.pureservice.example",
             "PURESERVICE_KEY": KEY,
             "SMTP_HOST": "127.0.0.1",

@@ -678,7 +678,7 @@ async def test_an_empty_list_is_a_page_without_members(helpdesk: Pureservice, te
         assert (page.members, page.last) == ((), True)
 
 
-async def test_a_fingerprint_tells_when_anything_about_a_page_changes(
+async def test_a_fingerprint_tells_when_a_page_reaches_others_or_elsewhere(
     helpdesk: Pureservice, tenant
 ) -> None:
     world = tenant.world

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dev.pureservice.seed import add_company, add_user
@@ -26,7 +28,7 @@ async def test_users_and_companies_come_with_their_default_address_of_today(
     both = [f"company:{firm['id']}", f"company:{only['id']}"]
     found = await helpdesk.people([kari, mia, *both])
     numbers = [int(one.partition(":")[2]) for one in (kari, mia, *both)]
-    assert found == {
+    assert {key: replace(one, fields=()) for key, one in found.items()} == {
         kari: Member(MemberKind.USER, numbers[0], "Kari Ås", "kari@example.no"),
         mia: Member(MemberKind.USER, numbers[1], "Mia Ås"),
         both[0]: Member(MemberKind.COMPANY, numbers[2], "Ærlig Firma", "post@firma.no"),

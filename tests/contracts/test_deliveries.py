@@ -7,10 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
-from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.domain.recipient import (
+    LeftOut,
+    LeftOutReason,
+    Member,
+    MemberKind,
+    Recipient,
+    tidy_values,
+)
 from shared.errors import ClashError, DoubtfulError
 from shared.ledger.deliveries import Deliveries
-from shared.ports import Write
+from shared.ports import Delete, Insert, Write
 from tests.fakes import MemoryTable
 
 C = "20417-1"
@@ -107,6 +114,62 @@ async def test_a_later_reading_is_not_discarded_by_one_who_has_fallen_behind(led
     await ledger.discard_plan(C, before_page=1)
     assert await counts(ledger) == (3, 0, 0)
     assert len(await ledger.due(C, NOW, 10)) == 3
+
+
+# --- what a message may say of its recipient ---
+
+KNOWN = (("company", 'Fisk & "Vilt" AS'), ("first_name", "Åse 🙂"))
+
+
+def known(number: int, values: tuple[tuple[str, str], ...] = KNOWN) -> Delivery:
+    one = planned(number)
+    return replace(one, recipient=replace(one.recipient, values=values))
+
+
+async def test_values_are_kept_with_the_account_and_with_what_is_left_to_do(ledger):
+    await ledger.plan(C, [known(1), planned(2)], [])
+    kept = {one.recipient.member: one.recipient.values async for one in ledger.all(C)}
+    assert kept == {"user:1": KNOWN, "user:2": ()}
+    claimed = await ledger.claim(await ledger.get_open(C, known(1).id), NOW, LEASE)
+    assert claimed.recipient == known(1).recipient
+    await ledger.settle(claimed, SENT, NOW)
+    assert KNOWN in [one.recipient.values async for one in ledger.all(C)]
+
+
+async def test_a_row_from_before_there_were_values_has_none(table, ledger):
+    await ledger.plan(C, [planned(1)], [])
+    for prefix in ("d:", "o:"):
+        row = await table.get(C, prefix + planned(1).id)
+        old = {name: value for name, value in row.values.items() if name != "values"}
+        await table.write(C, Delete(row.key, None))
+        await table.write(C, Insert(row.key, old))
+    assert [one.recipient async for one in ledger.all(C)] == [planned(1).recipient]
+    assert (await ledger.get_open(C, planned(1).id)).recipient == planned(1).recipient
+
+
+@pytest.mark.parametrize("letter", ["🙂", "å", '"'])
+async def test_very_long_values_of_very_many_are_stored_whole(ledger, letter):
+    """A transaction takes four million bytes, and a column 64 KiB."""
+    long = tidy_values((f"field_{n}", letter * 1_001) for n in range(23))
+    many = [known(n, long) for n in range(12)]
+    await ledger.plan(C, many, [])
+    kept = {one.recipient.member: one.recipient.values async for one in ledger.all(C)}
+    assert kept == {one.recipient.member: long for one in many}
+    assert len(await ledger.due(C, NOW, 500)) == 12
+
+
+async def test_ordinary_values_take_no_more_transactions_than_none():
+    class Counting(MemoryTable):
+        written = 0
+
+        async def write(self, partition: str, *writes: Write) -> list[str]:
+            self.written += 1
+            return await super().write(partition, *writes)
+
+    for values in ((), KNOWN):
+        table = Counting()
+        await Deliveries(table).plan(C, [known(n, values) for n in range(500)], [])
+        assert table.written == 10
 
 
 # --- releasing ---

@@ -20,7 +20,7 @@ from shared.ledger.claims import Claims
 from shared.ledger.deliveries import Deliveries
 from shared.ledger.erasure import FORGETTING, FORGOTTEN, Erasure, person_key
 from shared.ledger.rounds import Again, Rounds
-from shared.ports import Files, Insert, Row, Table, Write
+from shared.ports import Files, Insert, Merge, Row, Table, Write
 from tests.fakes import MemoryFiles, MemoryTable
 
 C = "20417-1"
@@ -36,7 +36,13 @@ def planned(number: int, address: str = "", campaign: str = C) -> Delivery:
     return Delivery(
         id=delivery_id(campaign, address.lower()),
         campaign=campaign,
-        recipient=Recipient(f"user:{number}", f"Kari Nr. {number}", address, number),
+        recipient=Recipient(
+            f"user:{number}",
+            f"Kari Nr. {number}",
+            address,
+            number,
+            (("company", f"Karisund {number}"), ("first_name", "Kari")),
+        ),
         channel="email",
     )
 
@@ -275,6 +281,19 @@ async def test_nobody_else_is_found(deliveries, erasure):
     assert await erasure.traces(C, person_key("")) == ([], [])
     wrong = await erasure.traces(C, person_key("Ikke en adresse "))
     assert wrong == ([], ["s:610:company:7:7"])
+
+
+async def test_what_a_message_said_of_them_is_erased_where_there_is_nothing_else_left(
+    deliveries, erasure, table
+):
+    """Somebody has blanked the rest already: one who stopped half-way, or an older version."""
+    await settled(deliveries, planned(1))
+    await wipe(erasure)
+    row = await table.get(C, f"d:{planned(1).id}")
+    await table.write(C, Merge(row.key, {"values": '{"first_name": "Kari"}'}, None))
+    assert await personal(table) == [row.key]
+    await wipe(erasure)
+    assert await personal(table) == []
 
 
 async def test_one_person_is_erased_and_the_others_stay(deliveries, erasure, table):

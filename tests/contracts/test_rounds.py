@@ -8,7 +8,14 @@ import pytest
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
-from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.domain.recipient import (
+    LeftOut,
+    LeftOutReason,
+    Member,
+    MemberKind,
+    Recipient,
+    tidy_values,
+)
 from shared.errors import ClashError, DoubtfulError
 from shared.ledger.deliveries import Deliveries
 from shared.ledger.rounds import Again, Opened, Rounds
@@ -150,6 +157,34 @@ async def test_what_is_opened_again_has_the_data_of_today_and_all_attempts_of_th
     assert (account.status, account.reason, account.detail) == (Status.PLANNED, Reason.NONE, "")
     assert (account.earlier_attempts, account.attempts) == (1, 0)
     assert await book.rounds.opened(ROUND.id) == Opened(1, 0, 1)
+
+
+async def test_whoever_is_opened_has_the_values_of_today_wherever_they_are_opened(book):
+    async def values() -> dict[str, tuple]:
+        """Of those who are open; the account says the same of them."""
+        found = await book.deliveries.due(ROUND.id, NOW, 9)
+        accounts = {one.id: one async for one in book.deliveries.all(ROUND.id)}
+        assert [accounts[one.id].recipient for one in found] == [one.recipient for one in found]
+        return {one.recipient.member: one.recipient.values for one in found}
+
+    def today(number: int, address: str = "") -> Recipient:
+        return replace(recipient(number, address), values=(("first_name", f"Åse {number}"),))
+
+    stays, moves, theirs = [await book.settled(n, FAILED) for n in (1, 2, 3)]
+    away = await book.left_out(4, LeftOutReason.NO_ADDRESS)
+    await book.rounds.open_again(ROUND, [Again(stays, today(1))])
+    await book.rounds.place(ROUND, moves, today(2, "ny@example.no"))
+    await book.rounds.place(ROUND, away, today(4, theirs.recipient.address))
+    assert await values() == {f"user:{n}": (("first_name", f"Åse {n}"),) for n in (1, 2, 4)}
+
+
+async def test_very_many_with_very_long_values_are_opened_again(book):
+    long = tidy_values((f"field_{n}", "å" * 1_001) for n in range(23))
+    many = [await book.settled(n, FAILED) for n in range(1, 6)]
+    again = [Again(one, replace(one.recipient, values=long)) for one in many]
+    await book.rounds.open_again(ROUND, again)
+    found = await book.deliveries.due(ROUND.id, NOW, 500)
+    assert [one.recipient.values for one in found] == [long] * 5
 
 
 async def test_the_history_of_an_earlier_round_is_never_overwritten(book):

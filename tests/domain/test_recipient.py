@@ -1,7 +1,10 @@
 """Who gets a mail, at which address, and who is the same as whom."""
 
+import json
+from dataclasses import replace
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.recipient import (
@@ -12,10 +15,13 @@ from shared.domain.recipient import (
     Recipient,
     address_key,
     normalise_address,
+    placeholder_values,
+    readable_address,
     recipient_key,
     recipient_of,
     spellings,
     tidy_name,
+    tidy_values,
 )
 
 EVERYBODY = AllowList.of("*")
@@ -99,6 +105,7 @@ def test_who_is_the_same_recipient(one, other, same):
         ("Ola\x00\x1b[31m", "Ola[31m"),
         ("a\u2028b\u0085c", "a b c"),
         ("🙂 Æ", "🙂 Æ"),
+        ("halv \ud800", "halv"),
         ("\t ", ""),
     ],
 )
@@ -200,3 +207,70 @@ def test_who_shares_a_mailbox_gets_one_mail_but_a_ticket_each():
 def test_a_ticket_is_for_the_member_also_when_its_user_is_known():
     known = Recipient("company:9", "Fjordvik", "post@example.no", user=412)
     assert recipient_key("ticket", known) == "company:9"
+
+
+# --- what a message may say of them ---
+
+
+def test_values_are_tidy_in_order_and_never_blank():
+    known = [("title", " Rektor\r\nBcc: x@y.no "), ("company", "Ærlig"), ("last_name", " \u200b\n")]
+    assert tidy_values(known) == (("company", "Ærlig"), ("title", "Rektor Bcc: x@y.no"))
+
+
+@pytest.mark.parametrize(
+    ("long", "left"),
+    [
+        ("å" * 1_001, 1_000),
+        ("🙂" * 1_001, 500),
+        ('"' * 1_001, 500),
+        ("\\" * 1_001, 500),
+        ("a" * 999 + " b", 999),
+        ("🙂" * 500, 500),
+    ],
+)
+def test_a_value_is_cut_short(long, left):
+    assert tidy_values([("title", long)]) == (("title", long[:left]),)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text().map(lambda text: text * 400), min_size=24, max_size=24))
+def test_whatever_is_in_them_all_the_values_of_one_recipient_fit_in_a_column(texts):
+    values = tidy_values((f"a_name_of_some_length_{n}", text) for n, text in enumerate(texts))
+    column = json.dumps(dict(values), ensure_ascii=False)
+    assert len(column.encode("utf-16-le")) <= 64 * 1024
+    assert all(tidy_name(text) == text for _, text in values)
+
+
+def test_a_recipient_has_what_is_known_of_the_member_and_keeps_what_is_asked_for():
+    known = (("company", "Ærlig"), ("first_name", "Åse"), ("title", "Rektor"))
+    found = recipient_of(replace(member("a@b.no"), fields=known), EVERYBODY)
+    assert isinstance(found, Recipient)
+    assert found.values == known
+    assert found.with_only({"title", "company", "other"}).values == (known[0], known[2])
+    assert found.with_only(()) == replace(found, values=())
+
+
+@pytest.mark.parametrize(
+    ("recipient", "said"),
+    [
+        (
+            Recipient("user:31", "Åse Ø", "ase@b.no", 31, (("first_name", "Åse"),)),
+            {"name": "Åse Ø", "email": "ase@b.no", "first_name": "Åse"},
+        ),
+        (Recipient("user:31", "", "ase@xn--blbr-roah.example"), {"email": "ase@blåbær.example"}),
+        (
+            Recipient("user:31", "Åse", "ase@b.no", 31, (("email", "x@y.no"), ("name", "Ola"))),
+            {"name": "Åse", "email": "ase@b.no"},
+        ),
+        (Recipient("user:0", "", ""), {}),
+    ],
+)
+def test_what_placeholders_stand_for(recipient, said):
+    assert placeholder_values(recipient) == said
+
+
+@given(st.emails())
+def test_an_address_as_people_read_it_is_still_the_same_address(raw):
+    address = normalise_address(raw)
+    if address:
+        assert normalise_address(readable_address(address)) == address
