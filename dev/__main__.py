@@ -15,6 +15,8 @@ TASKS = {
     "azurite": ("dev.azurite", "the storage emulator alone"),
     "pureservice": ("dev.pureservice.__main__", "the Pureservice simulator alone"),
     "mail": ("dev.mail", "the mail sink alone"),
+    "graph": ("dev.graph", "the Microsoft Graph simulator alone"),
+    "acs": ("dev.acs", "the Azure Communication Services simulator alone"),
     "host": ("dev.host", "the Functions host alone"),
     "seed": ("dev.seed", "put a scenario into a running simulator"),
     "chaos": (

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from dev import azurite, process
+from dev.graph import IDENTITY_HEADER
 from dev.setup import ROOT, WORK, SetupError
 
 #: Each part, its arguments and the ports that say it is ready; the host needs the others.
@@ -15,8 +16,14 @@ PARTS = {
     "azurite": ([], [10000, 10001, 10002]),
     "pureservice": (["--port", "7080"], [7080]),
     "mail": (["--port", "7025", "--dir", str(WORK / "mail")], [7025]),
+    "graph": (["--port", "7090"], [7090]),
+    "acs": (["--port", "7091"], [7091]),
     "host": (["--port", "7071"], [7071]),
 }
+#: Started only where mail is to be sent by them.
+SIMULATORS = {"graph", "acs"}
+#: Where the app, believing that it is in Azure, gets its token for Graph.
+IDENTITY_ENDPOINT = "http://127.0.0.1:7090/msi/token"
 
 START_SECONDS = 60
 
@@ -30,15 +37,26 @@ def main(argv: list[str]) -> int:
         default=ROOT / "local.settings.example.json",
         help="the host's settings; without it those of the example, whatever else there is",
     )
+    parser.add_argument(
+        "--transports",
+        default="",
+        help="what e-mail is sent by, such as graph,acs,smtp: their simulators are started too",
+    )
     options = parser.parse_args(argv)
-    if taken := [port for _, ports in PARTS.values() for port in ports if _listens(port)]:
+    wanted = options.transports.split(",") if options.transports else []
+    parts = {name: part for name, part in PARTS.items() if name not in SIMULATORS or name in wanted}
+    # the longest that a mail can take is the sum of what each may
+    env = {"EMAIL_TRANSPORTS": options.transports, "LEASE_SECONDS": "400"} if wanted else {}
+    if "graph" in wanted:
+        env |= {"IDENTITY_ENDPOINT": IDENTITY_ENDPOINT, "IDENTITY_HEADER": IDENTITY_HEADER}
+    if taken := [port for _, ports in parts.values() for port in ports if _listens(port)]:
         raise SetupError(f"Something already listens on port {', '.join(map(str, taken))}.")
     azurite.ensure_installed()
     children: dict[str, subprocess.Popen[str]] = {}
     try:
-        for name, (arguments, ports) in PARTS.items():
+        for name, (arguments, ports) in parts.items():
             settings = ["--settings", str(options.settings)] if name == "host" else []
-            children[name] = process.start_task(name, *arguments, *settings)
+            children[name] = process.start_task(name, *arguments, *settings, env=env)
             threading.Thread(target=_relay, args=(name, children[name]), daemon=True).start()
             _wait_until_ready(name, children[name], ports)
         print(

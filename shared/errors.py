@@ -41,7 +41,13 @@ class ThrottledError(TransientError):
 
 
 class StoppedError(TransientError):
-    """Nothing was sent; the channel is of no use until a person acts (key, password, sender)."""
+    """Nothing was sent; the channel is of no use until a person acts (key, password, sender).
+
+    After `retry_after` one delivery tries again, so that it goes on by itself when it has been
+    mended, and no recipient pays for it.
+    """
+
+    retry_after = timedelta(minutes=15)
 
 
 class PermanentError(UtsendelseError):

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from shared.domain.alert import Notice
+from shared.domain.bounce import Report
 from shared.domain.campaign import RecipientList
 from shared.domain.delivery import Delivery, OpenDelivery, Outcome
 from shared.domain.helpdesk import (
@@ -282,10 +283,25 @@ class Channel(Protocol):
     promise: Promise
     time_limit: timedelta  #: a send that has not ended by then is given up
 
+    async def begins(self, delivery: OpenDelivery) -> str:
+        """What is noted with the claim, before anything is sent: by which way it goes."""
+        ...
+
+    async def largest(self) -> int:
+        """How many bytes a message may come to, as it goes out."""
+        ...
+
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """Hand it to the provider, within `time_limit`. Raises one of our errors otherwise.
 
         A send with two effects calls `note` with the first one's reference before the second.
+        """
+        ...
+
+    async def try_out(self, message: Message, address: str) -> None:
+        """The message as a mail to somebody who prepares it: it is no delivery, and may come twice.
+
+        Raises as `send` does.
         """
         ...
 
@@ -297,8 +313,11 @@ class Channel(Protocol):
 class Asked(Protocol):
     """The rest of a channel that CAN_BE_ASKED what became of a delivery.
 
-    Both raise TransientError when nobody answers just now.
+    All raise TransientError when nobody answers just now.
     """
+
+    first_check: timedelta  #: what answers later is asked about after that
+    longest_wait: timedelta  #: and is *uncertain* when there is no answer by then
 
     async def find(self, delivery: OpenDelivery) -> Receipt | str:
         """How far an interrupted send came: all the way, or to this note ("": nothing was done).
@@ -323,6 +342,14 @@ class Asked(Protocol):
         Each was not sent, and is for this recipient as they are today. A Receipt: it did go out
         after all.
         """
+        ...
+
+
+class Inbox(Protocol):
+    """A mailbox that mails come back to. Raises as `Helpdesk` does."""
+
+    def reports(self, since: datetime) -> AsyncIterator[Report]:
+        """What came in since then and may be a report, the oldest first."""
         ...
 
 

@@ -5,8 +5,9 @@ taken off a queue. `docs/settings.md` explains each; `local.settings.example.jso
 """
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,11 +19,18 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.domain.letterhead import Language, Letterhead
 from shared.domain.message import Sender
-from shared.domain.recipient import AllowList, address_key, normalise_address
+from shared.domain.recipient import (
+    RECIPIENT_VALUES,
+    AllowList,
+    address_key,
+    normalise_address,
+)
 from shared.domain.window import Window, all_open
 from shared.errors import SetupError
 
@@ -49,6 +57,17 @@ def _not_empty_list(value: str) -> str:
     return value
 
 
+def _addresses(value: str) -> str:
+    return ", ".join(_address(entry.strip()) for entry in value.split(",") if entry.strip())
+
+
+def _transports(value: str) -> str:
+    names = [name.strip() for name in value.split(",")]
+    if not set(names) <= TRANSPORTS or len(set(names)) < len(names):
+        raise ValueError("must name smtp, graph or acs, or more of them in the order to try")
+    return ",".join(names)
+
+
 def _window(value: str) -> str:
     Window.of(value)  # which says what is wrong with it
     return value
@@ -65,6 +84,9 @@ Schedule = Annotated[str, Field(pattern=r"^\s*(\S+\s+){5}\S+\s*$")]
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9])+$", min_length=3, max_length=56)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+TRANSPORTS = {"smtp", "graph", "acs"}
+#: Exchange Online takes 30 a minute and four requests at a time of an app and mailbox.
+_GRAPH_RATE = 30
 
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -79,6 +101,31 @@ class SenderSettings(BaseModel):
     name: str = ""
     reply_to: OptionalAddress = ""
     envelope_from: OptionalAddress = ""
+    language: Language = "nb"
+
+
+class LetterheadSettings(BaseModel):
+    """One entry of LETTERHEADS: what stands around the messages of a zone or team."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: str = ""
+    footer: str = ""
+    signature: str = ""
+    color: str = "#1d4f91"
+    logo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$|^$")] = ""
+    logo_alt: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        self.around("nb", self.logo)
+        return self
+
+    def around(self, language: Language, logo: str) -> Letterhead:
+        """The letterhead in this language, its logo by content id. Raises ValueError."""
+        return Letterhead(
+            language, self.header, self.footer, self.signature, self.color, logo, self.logo_alt
+        )
 
 
 class CompanyFilter(BaseModel):
@@ -110,11 +157,12 @@ class Settings(BaseSettings):
     AzureWebJobsStorage__accountName: Annotated[str, Field(pattern=r"^([a-z0-9]{3,24})?$")] = ""
     AzureWebJobsStorage__clientId: str = ""
     AzureWebJobsStorage: SecretStr = SecretStr("")
-    # (the host reads these six by itself, from the bindings, and knows no default of ours)
+    # (the host reads these seven by itself, from the bindings, and knows no default of ours)
     DISCOVER_SCHEDULE: Schedule
     ACCOUNT_SCHEDULE: Schedule
     LISTS_SCHEDULE: Schedule
     FORGET_SCHEDULE: Schedule
+    BOUNCES_SCHEDULE: Schedule
     DELIVER_EMAIL_QUEUE: QueueName
     DELIVER_TICKET_QUEUE: QueueName
 
@@ -160,23 +208,43 @@ class Settings(BaseSettings):
     )
     LISTS_REMOVE_AT_MOST: Annotated[int, Field(ge=0, le=100)] = 20
 
-    # E-mail
-    SMTP_HOST: str = Field(min_length=1)
+    # E-mail: what it is sent by, in this order
+    EMAIL_TRANSPORTS: Annotated[str, AfterValidator(_transports)] = "smtp"
+    SMTP_HOST: str = ""
     SMTP_PORT: Annotated[int, Field(gt=0, lt=65536)] = 587
     SMTP_TLS: Literal["starttls", "tls", "none"] = "starttls"
     SMTP_USER: str = ""
     SMTP_PASSWORD: SecretStr = SecretStr("")
     SMTP_TIMEOUT_SECONDS: PositiveInt = 60
+    SMTP_MESSAGES_PER_CONNECTION: PositiveInt = 100
+    GRAPH_URL: HttpUrl = HttpUrl("https://graph.microsoft.com/v1.0")
+    GRAPH_TENANT_ID: str = ""
+    GRAPH_CLIENT_ID: str = ""
+    GRAPH_CLIENT_SECRET: SecretStr = SecretStr("")
+    GRAPH_TIMEOUT_SECONDS: PositiveInt = 30
+    ACS_ENDPOINT: str = ""
+    ACS_CONNECTION_STRING: SecretStr = SecretStr("")
+    ACS_TIMEOUT_SECONDS: PositiveInt = 30
+    ACS_CHECK_SECONDS: PositiveInt = 60
+    ACS_WAIT_MINUTES: PositiveInt = 60
+
+    # What mail looks like, and how fast it goes
     MAIL_FROM: Address
     MAIL_FROM_NAME: str = ""
+    MAIL_LANGUAGE: Language = "nb"
     MAIL_REPLY_TO: OptionalAddress = ""
     MAIL_ENVELOPE_FROM: OptionalAddress = ""
     SENDERS: Annotated[dict[str, SenderSettings], NoDecode] = Field(default_factory=dict)
+    LETTERHEADS: Annotated[dict[str, LetterheadSettings], NoDecode] = Field(default_factory=dict)
+    RECIPIENT_FIELDS: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
     MAIL_MAX_MEGABYTES: PositiveInt = 20
+    TEST_RECIPIENTS: Annotated[str, AfterValidator(_addresses)] = ""
     EMAIL_RATE: Annotated[int, Field(ge=0, le=10_000)] = 30
     EMAIL_DAILY_QUOTA: NotNegative = 10_000
     EMAIL_WINDOW: WindowText = ""
     EMAIL_WHEN_UNCERTAIN: Literal["hold", "resend"] = "hold"
+    BOUNCE_MAILBOX: OptionalAddress = ""
+    SUPPRESS_BOUNCED_DAYS: NotNegative = 90
 
     # One ticket per recipient
     TICKET_STATUS: str = Field("Venter - sluttbruker", min_length=1)
@@ -229,7 +297,13 @@ class Settings(BaseSettings):
             raise ValueError("must be https: the key is never sent without encryption")
         return value
 
-    @field_validator("PURESERVICE_KEY", "SMTP_PASSWORD", "ALERT_WEBHOOK")
+    @field_validator(
+        "PURESERVICE_KEY",
+        "SMTP_PASSWORD",
+        "GRAPH_CLIENT_SECRET",
+        "ACS_CONNECTION_STRING",
+        "ALERT_WEBHOOK",
+    )
     @classmethod
     def _was_fetched(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value().startswith("@Microsoft.KeyVault("):
@@ -282,7 +356,7 @@ class Settings(BaseSettings):
             raise ValueError("a password is never sent without encryption; see SMTP_TLS")
         return value
 
-    @field_validator("SENDERS", "LIST_RULES", mode="before")
+    @field_validator("SENDERS", "LETTERHEADS", "RECIPIENT_FIELDS", "LIST_RULES", mode="before")
     @classmethod
     def _is_json(cls, value: object) -> object:
         try:
@@ -290,12 +364,65 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("is not valid JSON") from None
 
-    @field_validator("SENDERS")
+    @field_validator("SENDERS", "LETTERHEADS")
     @classmethod
-    def _for_zones_and_teams(cls, value: dict[str, SenderSettings]) -> dict[str, SenderSettings]:
+    def _for_zones_and_teams(cls, value: dict[str, object], info: ValidationInfo) -> object:
         for key in value:
-            if not key.startswith(("zone:", "team:")):
+            default = key == "default" and info.field_name == "LETTERHEADS"
+            if not (default or key.startswith(("zone:", "team:"))):
                 raise ValueError(f"{key!r} must begin with zone: or team:")
+        return value
+
+    @field_validator("RECIPIENT_FIELDS")
+    @classmethod
+    def _of_users_and_companies(cls, value: dict[str, str]) -> dict[str, str]:
+        if len(value) > 18:  # all of them, at their longest, must fit a column of the ledger
+            raise ValueError("has more than 18 fields")
+        for name, field in value.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name in RECIPIENT_VALUES:
+                raise ValueError(f"{name!r} must be a name of its own: a-z, 0-9 and _")
+            if not re.fullmatch(r"(user|company)\.cf_[1-9]", field):
+                raise ValueError(f"{name!r} must be like user.cf_1 or company.cf_1")
+        return value
+
+    @field_validator("SMTP_HOST")
+    @classmethod
+    def _some_server(cls, value: str, info: ValidationInfo) -> str:
+        if not value and "smtp" in info.data.get("EMAIL_TRANSPORTS", ""):
+            raise ValueError("must be set where EMAIL_TRANSPORTS has smtp")
+        return value
+
+    @field_validator("GRAPH_URL")
+    @classmethod
+    def _token_is_encrypted(cls, value: HttpUrl) -> HttpUrl:
+        if value.scheme != "https" and value.host not in _LOOPBACK:
+            raise ValueError("must be https: the token is never sent without encryption")
+        return value
+
+    @field_validator("GRAPH_CLIENT_SECRET")
+    @classmethod
+    def _whole_or_none(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        given = [info.data.get("GRAPH_TENANT_ID"), info.data.get("GRAPH_CLIENT_ID")]
+        if len({bool(one) for one in (*given, value.get_secret_value())}) > 1:
+            raise ValueError("and GRAPH_TENANT_ID and GRAPH_CLIENT_ID are all given, or none is")
+        return value
+
+    @field_validator("ACS_CONNECTION_STRING")
+    @classmethod
+    def _one_way_to_acs(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        endpoint = info.data.get("ACS_ENDPOINT", "")
+        if "acs" in info.data.get("EMAIL_TRANSPORTS", ""):
+            if bool(endpoint) == bool(value.get_secret_value()):
+                raise ValueError("or ACS_ENDPOINT must be set where EMAIL_TRANSPORTS has acs")
+            if endpoint and not endpoint.startswith("https://"):
+                raise ValueError("is not given, so ACS_ENDPOINT must be an https address")
+        return value
+
+    @field_validator("EMAIL_RATE")
+    @classmethod
+    def _as_exchange_takes(cls, value: int, info: ValidationInfo) -> int:
+        if "graph" in info.data.get("EMAIL_TRANSPORTS", "") and not 0 < value <= _GRAPH_RATE:
+            raise ValueError(f"must be 1 to {_GRAPH_RATE} where EMAIL_TRANSPORTS has graph")
         return value
 
     @field_validator("LIST_RULES")
@@ -331,12 +458,14 @@ class Settings(BaseSettings):
     @field_validator("LEASE_SECONDS")
     @classmethod
     def _outlives_a_send(cls, value: int, info: ValidationInfo) -> int:
-        mail = info.data.get("SMTP_TIMEOUT_SECONDS", 0)
+        transports = info.data.get("EMAIL_TRANSPORTS", "").split(",")
+        limits = [f"{transport.upper()}_TIMEOUT_SECONDS" for transport in transports]
+        mail = sum(info.data.get(limit, 0) for limit in limits)
         ticket = info.data.get("PURESERVICE_TIMEOUT_SECONDS", 0)
         if value < 2 * mail + 3 * ticket:
             raise ValueError(
-                "must be at least twice SMTP_TIMEOUT_SECONDS and three times"
-                " PURESERVICE_TIMEOUT_SECONDS together"
+                f"must be at least twice {' and '.join(limits)}, and three times"
+                " PURESERVICE_TIMEOUT_SECONDS, together"
             )
         return value
 
@@ -383,6 +512,15 @@ class Settings(BaseSettings):
         return Sender(
             self.MAIL_FROM, self.MAIL_FROM_NAME, self.MAIL_REPLY_TO, self.MAIL_ENVELOPE_FROM
         )
+
+    @property
+    def transports(self) -> list[str]:
+        """What e-mail is sent by, in the order to try."""
+        return self.EMAIL_TRANSPORTS.split(",")
+
+    @property
+    def test_recipients(self) -> list[str]:
+        return [address.strip() for address in self.TEST_RECIPIENTS.split(",") if address]
 
 
 def read_settings() -> Settings:

@@ -1,12 +1,15 @@
 """Alerts as e-mail to the operator."""
 
+import asyncio
 import re
 from datetime import timedelta
+from uuid import NAMESPACE_URL, uuid5
 
-from shared.adapters import mime
-from shared.adapters.smtp import SmtpChannel
+from shared.adapters.email import EmailChannel
+from shared.adapters.transport import Mail
 from shared.domain.alert import Alert, Notice
 from shared.domain.message import Message
+from shared.errors import UncertainError
 from shared.ports import Clock
 from shared.settings import Settings
 
@@ -14,7 +17,7 @@ TIME_LIMIT = timedelta(seconds=10)
 
 
 class AlertMail:
-    """Mails ALERT_EMAIL, over the connections of the e-mail channel.
+    """Mails ALERT_EMAIL, by the first transport of the e-mail channel.
 
     Whatever ONLY_SEND_TO says, which is about recipients. Takes no slot either: alerts are few.
     """
@@ -24,14 +27,14 @@ class AlertMail:
     def __init__(
         self,
         settings: Settings,
-        smtp: SmtpChannel,
+        channel: EmailChannel,
         clock: Clock,
         *,
         time_limit: timedelta = TIME_LIMIT,
     ) -> None:
         self._to = settings.ALERT_EMAIL
         self._sender = settings.default_sender
-        self._smtp = smtp
+        self._channel = channel
         self._clock = clock
         self._time_limit = time_limit
 
@@ -40,9 +43,13 @@ class AlertMail:
         envelope = self._sender.envelope_from
         id_ = _message_id(notice.alert, notice.installation, envelope.rpartition("@")[2])
         message = Message(f"[Utsendelse] {notice.subject}", "", notice.text, self._sender)
-        mail = mime.plain(message, self._to, id_, self._clock())
-        what = f"alert {notice.alert.key}"
-        await self._smtp.post(what, envelope, self._to, mail, self._time_limit)
+        what, key = f"alert {notice.alert.key}", str(uuid5(NAMESPACE_URL, id_))
+        mail = Mail(what, key, id_, "", self._to, message, self._clock())
+        try:
+            async with asyncio.timeout(self._time_limit.total_seconds()):
+                await self._channel.post(mail)
+        except TimeoutError as error:
+            raise UncertainError(f"email: no end to it for {what}") from error
 
     async def close(self) -> None:
         """The connections are the channel's."""

@@ -7,7 +7,7 @@ DATA begun    an answer decides; without one nobody knows, and a person must loo
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,11 +22,9 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from shared.adapters import mime
-from shared.adapters.frozen_files import content_of
-from shared.domain.delivery import OpenDelivery
+from shared.adapters.transport import Mail
+from shared.domain.delivery import Outcome
 from shared.domain.html import one_line
-from shared.domain.message import Message
 from shared.errors import (
     PermanentError,
     StoppedError,
@@ -35,16 +33,16 @@ from shared.errors import (
     UncertainError,
     UtsendelseError,
 )
-from shared.ports import Archived, Clock, Files, Note, Promise, Receipt
+from shared.ports import Note, Promise, Receipt
 from shared.settings import Settings
 
 MOST_IDLE = 8
-#: Some servers end a connection after about as many.
-MESSAGES_PER_CONNECTION = 100
 #: Well before servers and firewalls forget an idle connection.
 IDLE = timedelta(seconds=20)
-#: How many campaigns' contents are kept in memory, attachments included.
-BODIES = 3
+#: A server that says nothing of what it takes.
+_ANY_SIZE = 1 << 62
+#: How long it is believed what a server takes, in seconds.
+_SIZE_KEPT = 3600
 _GOODBYE_SECONDS = 2
 
 
@@ -71,63 +69,56 @@ class _Connection:
     expiry: asyncio.TimerHandle | None = None
 
 
-class SmtpChannel:
-    """Sends each delivery in one SMTP transaction of its own, over connections that are reused.
+class SmtpTransport:
+    """Sends each mail in one SMTP transaction of its own, over connections that are reused.
 
     A server cannot be asked what it has, nor told to ignore a repetition.
     """
 
-    name = "email"
-    gates: tuple[str, ...] = ("email",)
+    name = "smtp"
     promise = Promise.NEITHER
 
     def __init__(
-        self,
-        settings: Settings,
-        files: Files,
-        clock: Clock,
-        *,
-        tls: ssl.SSLContext | None = None,
-        idle: timedelta = IDLE,
-        per_connection: int = MESSAGES_PER_CONNECTION,
+        self, settings: Settings, *, tls: ssl.SSLContext | None = None, idle: timedelta = IDLE
     ) -> None:
         self.time_limit = timedelta(seconds=settings.SMTP_TIMEOUT_SECONDS)
         self._settings = settings
-        self._files = files
-        self._clock = clock
         self._tls = tls or ssl.create_default_context()
         self._keep_idle = idle.total_seconds()
-        self._per_connection = per_connection
+        self._per_connection = settings.SMTP_MESSAGES_PER_CONNECTION
         self._idle: list[_Connection] = []
         self._goodbyes: set[asyncio.Task[None]] = set()
-        self._bodies: dict[Hashable, asyncio.Task[bytes]] = {}
+        self._takes: tuple[float, int] | None = None
 
-    async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
+    async def largest(self) -> int:
+        """What the server says that it takes; asked once an hour, and not when it is away."""
+        now = asyncio.get_running_loop().time()
+        if self._takes is None or now > self._takes[0] + _SIZE_KEPT:
+            try:
+                async with asyncio.timeout(self.time_limit.total_seconds()):
+                    smtp = await self._reach(_Progress())
+            except (SMTPException, OSError):
+                return _ANY_SIZE
+            said = smtp.esmtp_extensions.get("size", "")
+            self._part(smtp)
+            self._takes = now, int(said) if said.isdecimal() and int(said) else _ANY_SIZE
+        return self._takes[1]
+
+    async def send(self, mail: Mail, reference: str, note: Note) -> Receipt:
         """Hand the mail to the server within `time_limit`; its answer is final."""
         progress = _Progress()
-        with _in_our_words(f"delivery {delivery.id}", progress):
+        with _in_our_words(mail.what, progress):
             async with asyncio.timeout(self.time_limit.total_seconds()):
-                content = await self._body(message)
-                mail = mime.build(delivery, message, content, self._clock())
-                sender, recipient = message.sender.envelope_from, delivery.recipient.address
-                answer = await self._hand_over(sender, recipient, mail, progress)
-        return Receipt(
-            mime.message_id(delivery, message.sender), f"{answer.code} {_masked(answer.message)}"
-        )
+                sender = mail.message.sender.envelope_from
+                answer = await self._hand_over(sender, mail.address, await mail.mime(), progress)
+        return Receipt(mail.message_id, f"{answer.code} {_masked(answer.message)}")
 
-    async def post(
-        self, what: str, sender: str, recipient: str, mail: bytes, time_limit: timedelta
-    ) -> None:
-        """Hand over a mail that is no delivery; errors call it `what`, and are those of `send`."""
-        progress = _Progress()
-        with _in_our_words(what, progress):
-            async with asyncio.timeout(time_limit.total_seconds()):
-                await self._hand_over(sender, recipient, mail, progress)
+    async def find(self, key: str, reference: str) -> Receipt | str:
+        raise UncertainError("smtp: a server cannot be asked what it has")
 
-    async def archive(self, campaign_id: str, message: Message) -> Archived:
-        """The mail as an `.eml` without a recipient."""
-        copy = mime.archive_copy(message, await self._body(message), self._clock())
-        return Archived(".eml", "message/rfc822", copy)
+    async def check(self, references: Sequence[str]) -> Mapping[str, Outcome]:
+        """Nothing: its answers are final."""
+        return {}
 
     async def answers(self) -> bool:
         """Whether the server can be reached. Does not log in: that is asked for too often."""
@@ -228,21 +219,6 @@ class SmtpChannel:
         goodbye = asyncio.get_running_loop().create_task(_say_goodbye(smtp))
         self._goodbyes.add(goodbye)
         goodbye.add_done_callback(self._goodbyes.discard)
-
-    async def _body(self, message: Message) -> bytes:
-        """What everybody gets, made once however many workers ask for it at the same time."""
-        content = (message.html, message.text, message.files)  # not the subject: it may have a tag
-        task = self._bodies.pop(content, None)
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = asyncio.create_task(self._make_body(message))
-        self._bodies[content] = task  # the last one used is the last to go
-        while len(self._bodies) > BODIES:
-            del self._bodies[next(iter(self._bodies))]
-        return await asyncio.shield(task)
-
-    async def _make_body(self, message: Message) -> bytes:
-        files = [(file, await content_of(file, self._files, "smtp")) for file in message.files]
-        return await asyncio.to_thread(mime.body, message, files)
 
 
 async def _log_in(smtp: SMTP, user: str, password: str) -> None:

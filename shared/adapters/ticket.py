@@ -94,11 +94,18 @@ class TicketChannel:
         self._log_entry = log_entry
         self._by_mail = settings.TICKET_MESSAGE_VIA == "email"
         self._upload = settings.TICKET_FILES == "upload"
+        self.first_check, self.longest_wait = settings.first_check, settings.longest_wait
         self.gates: tuple[str, ...] = ("ticket", "email") if self._by_mail else ("ticket",)
         patience = timedelta(seconds=settings.PURESERVICE_TIMEOUT_SECONDS)
         self._to_log = patience
         self._to_send = 2 * patience + (mail.time_limit if self._by_mail else patience)
         self.time_limit = self._to_send + (self._to_log if self._by_mail else timedelta())
+
+    async def begins(self, delivery: OpenDelivery) -> str:
+        return delivery.note
+
+    async def largest(self) -> int:
+        return await self._mail.largest()
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """The ticket, unless an earlier attempt has made it; then the message.
@@ -202,11 +209,11 @@ class TicketChannel:
         copying: bool,
     ) -> Made:
         files = _files(message)
-        uploads = (
-            {}
-            if copying
-            else {file: await content_of(file, self._files, self.name) for file in files}
-        )
+        uploads = {
+            file: await content_of(file, self._files, self.name)
+            for file in files
+            if not (copying and file.original)  # one that stood in the text itself is nowhere else
+        }
         hidden = self._settings.TICKET_VISIBILITY == "hidden"
         temporary = [{"temporaryId": f"file-{n}", "type": "attachment"} for n in range(len(files))]
         row = {
@@ -399,11 +406,16 @@ class TicketChannel:
                 if row := rows.get(ticket.id):
                     said = [it for it in written.communications if it.ticket_id == row.id]
                     mailed = mails.get(row.id, [])
-                    if _went_out(one, ticket, row, said, mailed):
+                    # one that came back did go out, and is to go out again
+                    went_out = _went_out(one, ticket, row, said, mailed)
+                    if went_out and one.reason is not Reason.BOUNCED:
                         found[one.id] = Receipt(str(replace(ticket, mailing=False)))
                     elif _is_theirs(row, recipient):
                         found[one.id] = str(_from_here(ticket, said, mailed))
         return found
+
+    async def try_out(self, message: Message, address: str) -> None:
+        await self._mail.try_out(message, address)
 
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The message that every ticket carried, as a mail without a recipient."""

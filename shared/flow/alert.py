@@ -17,7 +17,6 @@ from shared.errors import (
     UncertainError,
     UtsendelseError,
 )
-from shared.flow.deliver import STOPPED_FOR
 from shared.flow.wording import render
 from shared.ledger import Ledger
 from shared.ledger.alerts import Untold
@@ -96,9 +95,8 @@ async def _failed(
     if isinstance(error, UncertainError):
         await ledger.alerts.doubted(one.alert, herald.name, now)
     elif isinstance(error, ThrottledError | StoppedError):
-        wait = error.retry_after if isinstance(error, ThrottledError) else STOPPED_FOR
         with suppress(StorageError):  # another host has noted it; or next minute does
-            await ledger.channels.save(gate.close_gate(now + wait, str(error), now))
+            await ledger.channels.save(gate.close_gate(now + error.retry_after, str(error), now))
 
 
 def _in_words(untold: Untold, settings: Settings) -> Notice:

@@ -74,7 +74,8 @@ async def protect(
         return campaign
     if _too_many(lately, max(lately, campaign.open_then - open_), settings):
         return await pause(campaign, Pause.FAILURES, ledger=ledger, now=now)
-    if open_ and progress.moved_at + _STUCK_AFTER + settings.longest_wait <= now:
+    waited = lane.asked.longest_wait if lane.asked else timedelta()
+    if open_ and progress.moved_at + _STUCK_AFTER + waited <= now:
         log.warning("campaign.stuck campaign_id=%s open=%s", campaign.id, open_)
         await ledger.alerts.raised(Alert.stuck(campaign, progress.moved_at), now)
     return campaign

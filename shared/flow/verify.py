@@ -11,7 +11,6 @@ from shared.domain.portions import in_portions
 from shared.errors import PermanentError
 from shared.ledger import Ledger
 from shared.ports import Asked, Clock
-from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,6 @@ async def verify(
     asked: Asked,
     *,
     ledger: Ledger,
-    settings: Settings,
     clock: Clock,
     until: datetime | None = None,
 ) -> None:
@@ -35,13 +33,13 @@ async def verify(
     A portion that is not full waits for more, if there is more to come, but no longer than the
     first check waits.
     None is asked about after `until`: it is still due in the next round.
-    What has no answer after TICKET_WAIT_MINUTES is *uncertain*, with the reason; without one it
-    has gone out, and only what we wanted to write about it is still missing.
+    What has no answer within the channel's longest wait is *uncertain*, with the reason; without
+    one it has gone out, and only what we wanted to write about it is still missing.
     """
     due = await ledger.deliveries.unanswered(campaign.id, clock())
     more_to_come = bool(due) and await ledger.deliveries.more_open_than(campaign.id, len(due))
     for portion in in_portions(due, AT_ONCE):
-        waited = min(one.not_before for one in portion) + settings.first_check
+        waited = min(one.not_before for one in portion) + asked.first_check
         if len(portion) < AT_ONCE and more_to_come and clock() < waited:
             continue
         if until is not None and clock() >= until:
@@ -52,8 +50,8 @@ async def verify(
             outcome = known.get(one.id, unknown)
             if outcome.status is Status.SUBMITTED:
                 age = clock() - one.submitted_at
-                if age < settings.longest_wait:
-                    later.append((one, _next_look(one, settings, clock())))
+                if age < asked.longest_wait:
+                    later.append((one, _next_look(one, asked, clock())))
                     continue
                 given_up = Status.UNCERTAIN if outcome.reason else Status.SENT
                 outcome = replace(outcome, status=given_up)
@@ -74,7 +72,7 @@ async def _answers(
         return {}, replace(unknown, detail=str(error))
 
 
-def _next_look(one: OpenDelivery, settings: Settings, now: datetime) -> datetime:
+def _next_look(one: OpenDelivery, asked: Asked, now: datetime) -> datetime:
     """At twice its age, but not beyond the time when we give up."""
-    wait = max(settings.first_check, now - one.submitted_at)
-    return min(now + wait, one.submitted_at + settings.longest_wait)
+    wait = max(asked.first_check, now - one.submitted_at)
+    return min(now + wait, one.submitted_at + asked.longest_wait)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from shared.domain.alert import Alert
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.pace import ChannelState
 from shared.domain.window import Window
-from shared.errors import ClashError
+from shared.errors import ClashError, StoppedError, ThrottledError
 from shared.ledger import Ledger
 
 FRESH_FOR = timedelta(seconds=15)
@@ -37,11 +38,23 @@ class Watch:
         until = max(waits, default=now)
         return until if until > now else None
 
+    async def closed_until(self, gate: str, now: datetime) -> datetime:
+        return (await self._channel(gate, now)).gate_until
+
     async def close_gate(
         self, channel: str, until: datetime, reason: str, now: datetime
     ) -> ChannelState:
         """Nobody on the channel claims anything before then, on any host."""
         return await self._change(channel, now, lambda state: state.close_gate(until, reason, now))
+
+    async def rest(self, gate: str, error: ThrottledError | StoppedError, now: datetime) -> None:
+        """The gate is closed for as long as the error says.
+
+        People are told when it is of no use until one of them acts.
+        """
+        state = await self.close_gate(gate, now + error.retry_after, str(error), now)
+        if isinstance(error, StoppedError):
+            await self.ledger.alerts.raised(Alert.channel_stopped(state), now)
 
     async def went_through(self, gates: Sequence[str], now: datetime) -> None:
         """Something got out on these: an incident that we know of is over."""

@@ -18,7 +18,6 @@ import pytest
 from dev.mail import MailSink
 from shared.adapters.alert_mail import AlertMail
 from shared.adapters.alert_webhook import AlertWebhook
-from shared.adapters.smtp import SmtpChannel
 from shared.bootstrap import bootstrap
 from shared.domain.alert import Alert, Cause, Notice
 from shared.errors import (
@@ -31,6 +30,7 @@ from shared.errors import (
 )
 from tests.examples import settings
 from tests.fakes import MemoryFiles
+from tests.mailing import email_channel
 
 NOW = datetime(2026, 2, 3, 8, 15, tzinfo=UTC)
 SECRET = "eyJ-hemmelig-signatur"
@@ -58,7 +58,7 @@ def sink(tmp_path: Path) -> Iterator[MailSink]:
 @asynccontextmanager
 async def mailing(port: int, to: str, **changes: Any) -> AsyncIterator[AlertMail]:
     given = settings(ALERT_EMAIL=to, SMTP_PORT=port, ONLY_SEND_TO="skolen.local", **changes)
-    channel = SmtpChannel(given, MemoryFiles(), lambda: NOW)
+    channel = email_channel(given, MemoryFiles(), lambda: NOW)
     yield AlertMail(given, channel, lambda: NOW, time_limit=SHORT)
     await channel.close()
 

@@ -31,7 +31,6 @@ from dev.pureservice.seed import (
 )
 from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.pureservice_wire import LARGEST_ANSWER
-from shared.adapters.smtp import SmtpChannel
 from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.domain.delivery import OpenDelivery, Reason, Status, delivery_id
 from shared.domain.message import Classification, File, Message, Sender, TicketTemplate
@@ -48,9 +47,10 @@ from shared.errors import (
 from shared.flow.verify import AT_ONCE
 from shared.flow.wording import log_entry
 from shared.ledger.claims import Claims
-from shared.ports import Archived, Receipt
+from shared.ports import Archived, Promise, Receipt
 from tests.adapters.conftest import KEY, Connect, Tenant, Time, settings
 from tests.fakes import MemoryFiles, MemoryTable
+from tests.mailing import email_channel
 
 CAMPAIGN = "20417-1"
 BY_MAIL = {"TICKET_MESSAGE_VIA": "email", "TICKET_REPLY_TO": "servicedesk@fjordvik.example.no"}
@@ -69,7 +69,7 @@ class RecordingMail:
     sent: list[tuple[OpenDelivery, Message]] = field(default_factory=list)
     name = "email"
     gates = ("email",)
-    promise = SmtpChannel.promise
+    promise = Promise.NEITHER
     time_limit = timedelta(seconds=60)
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Any) -> Receipt:
@@ -656,7 +656,7 @@ async def test_our_mail_has_the_new_tickets_tag_and_its_answers_come_to_the_tick
 async def test_over_a_real_mail_server(office: Office, tmp_path: Path) -> None:
     with MailSink(tmp_path) as sink:
         values = {**BY_MAIL, "SMTP_PORT": sink.port, "SMTP_TLS": "none"}
-        smtp = SmtpChannel(settings(**values), office.files, office.time)
+        smtp = email_channel(settings(**values), office.files, office.time)
         channel = office.open(mail=smtp, **values)
         for n in range(2):
             await office.send(office.to(f"kari{n}@example.no"), channel=channel)
