@@ -9,16 +9,26 @@ itself.
 from dataclasses import dataclass
 
 from shared.ledger.alerts import Alerts
+from shared.ledger.audit import Audit
+from shared.ledger.bounces import Bounces
 from shared.ledger.campaigns import Campaigns
 from shared.ledger.channels import Channels
 from shared.ledger.claims import Claims
 from shared.ledger.deliveries import Deliveries
 from shared.ledger.erasure import Erasure
 from shared.ledger.progress import Progresses
+from shared.ledger.references import References
 from shared.ledger.rounds import Rounds
+from shared.ledger.suppressions import Suppressions
 from shared.ledger.tickets import Tickets
 from shared.ledger.verdicts import Verdicts
 from shared.ports import Table
+
+#: What `Ledger.on` wants, by the names that they have in the storage account.
+TABLES = (
+    *("campaigns", "deliveries", "channels", "users"),
+    *("references", "suppressions", "audit"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +44,23 @@ class Ledger:
     erasure: Erasure
     verdicts: Verdicts
     rounds: Rounds
+    bounces: Bounces
+    references: References
+    suppressions: Suppressions
+    audit: Audit
 
     @classmethod
-    def on(cls, *, campaigns: Table, deliveries: Table, channels: Table, users: Table) -> "Ledger":
+    def on(
+        cls,
+        *,
+        campaigns: Table,
+        deliveries: Table,
+        channels: Table,
+        users: Table,
+        references: Table,
+        suppressions: Table,
+        audit: Table,
+    ) -> "Ledger":
         return cls(
             campaigns=Campaigns(campaigns),
             deliveries=Deliveries(deliveries),
@@ -49,4 +73,8 @@ class Ledger:
             erasure=Erasure(campaigns, deliveries),
             verdicts=Verdicts(deliveries),
             rounds=Rounds(deliveries),
+            bounces=Bounces(campaigns, deliveries),
+            references=References(references),
+            suppressions=Suppressions(suppressions),
+            audit=Audit(audit),
         )

@@ -34,6 +34,7 @@ from shared.errors import ClashError, DoubtfulError, StorageError
 from shared.ledger.delivery_rows import (
     attempt_key,
     attempt_row,
+    in_transactions,
     left_out_row,
     new_rows,
     outcome_columns,
@@ -76,7 +77,7 @@ class Deliveries:
         `d:` and `o:` are inserted together and never replaced: what has been settled since
         cannot come to life again.
         """
-        for some in in_portions(planned, _TRANSACTION // 2):
+        for some in in_transactions(planned, _TRANSACTION // 2):
             try:
                 await self._table.write(campaign, *(w for one in some for w in new_rows(one)))
             except StorageError:
@@ -198,10 +199,16 @@ class Deliveries:
         return read_open(campaign, row) if row else None
 
     async def claim(
-        self, opened: OpenDelivery, now: datetime, lease: timedelta
+        self, opened: OpenDelivery, now: datetime, lease: timedelta, note: str | None = None
     ) -> OpenDelivery | None:
-        """The delivery, ours until now + lease; None when somebody else has it or had it."""
-        return await self._take(opened, now, lease) if opened.claimable(now) else None
+        """The delivery, ours until now + lease; None when somebody else has it or had it.
+
+        With it goes a note on how it is to be sent, when one is given.
+        """
+        if not opened.claimable(now):
+            return None
+        noted = opened if note is None else replace(opened, note=note)
+        return await self._take(noted, now, lease)
 
     async def take_over(
         self, opened: OpenDelivery, now: datetime, lease: timedelta, grace: timedelta
@@ -220,6 +227,7 @@ class Deliveries:
             "token": claim.token,
             "until": stamp(claim.until),
             "attempt": attempt,
+            "note": opened.note,
         }
         try:
             [version] = await self._table.write(
@@ -351,6 +359,7 @@ class Deliveries:
             known
             and stored is None
             and known.round == opened.round
+            and known.reason is not Reason.BOUNCED  # who has it back knows more than who sent it
             and (known.status is Status.UNCERTAIN or outcome.status is Status.SENT)
             and outcome.status in MOVES[known.status]
         )

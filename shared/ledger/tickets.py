@@ -31,6 +31,7 @@ class Tickets:
             "text_print": seen.text_print,
             "who_print": seen.who_print,
             "planned": seen.planned,
+            "tried_at": seen.tried_at,
         }
         await self._table.write(_PARTITION, Put(f"t:{ticket_id}", columns))
 
@@ -48,4 +49,5 @@ def _seen(row: Row) -> Seen:
         text_print=str(v["text_print"]),
         who_print=str(v["who_print"]),
         planned=int(v["planned"]),
+        tried_at=str(v.get("tried_at", "")),  # old rows have none
     )

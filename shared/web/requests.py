@@ -7,15 +7,25 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Annotated, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+)
 
 from shared.domain.delivery import NEVER
 from shared.domain.orders import Verdict
+from shared.domain.recipient import normalise_address
+from shared.domain.suppression import Suppression, SuppressionReason, address_print
 from shared.errors import StorageError
 from shared.flow.erase import Known, erase, find
 from shared.flow.settle import settle_by_hand
@@ -37,13 +47,18 @@ class Answer:
     kind: str = "application/json"
 
 
+def problem(status: int, title: str, detail: str) -> Answer:
+    """Why a request cannot be met, and what to do (RFC 9457)."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Answer(status, body, "application/problem+json")
+
+
 class _Refused(Exception):
     """The request cannot be met; `answer` says why, and what to do."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(title)
-        body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-        self.answer = Answer(status, body, "application/problem+json")  # RFC 9457
+        self.answer = problem(status, title, detail)
 
 
 def _answered(handle: Callable[P, Awaitable[Body]]) -> Callable[P, Awaitable[Answer]]:
@@ -60,6 +75,13 @@ def _answered(handle: Callable[P, Awaitable[Body]]) -> Callable[P, Awaitable[Ans
             return _Refused(503, "The storage does not answer", again).answer
 
     return answer
+
+
+def _an_address(value: str) -> str:
+    address = normalise_address(value)
+    if address is None:
+        raise ValueError("is not an e-mail address")
+    return address
 
 
 # --- a person's data ---
@@ -108,6 +130,75 @@ def _told(known: Known) -> dict[str, object]:
         "own_tickets": list(known.own_tickets),
         "deliveries": len(known.deliveries),
         "left_out": len(known.left_out),
+    }
+
+
+# --- addresses that are not written to ---
+
+
+class Address(BaseModel):
+    """Which address it is about."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    address: Annotated[str, AfterValidator(_an_address)]
+
+
+class Suppress(Address):
+    """Why it is not to be written to, and for how many days; for good when nothing is said."""
+
+    reason: SuppressionReason
+    days: Annotated[int, Field(strict=True, ge=1, le=3_650)] | None = None
+
+
+_SUPPRESS = '{"address": "kari@example.no", "reason": "unsubscribed", "days": 365}, or no days'
+#: Who has done it, as far as a function key tells.
+_HTTP = "http"
+
+
+@_answered
+async def suppress(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
+    """Do not write to the address any more. What lasts longer already stays as it is."""
+    asked, now = _read(Suppress, body, _SUPPRESS), clock()
+    expires = now + timedelta(days=asked.days) if asked.days else NEVER
+    new = Suppression(address_print(asked.address), asked.reason, _HTTP, now, expires)
+    known = await ledger.suppressions.get(asked.address)
+    if known is None or known.joined(new, now) != known:
+        detail = f"{asked.reason} until={_time(expires) or 'lifted'}"
+        await ledger.audit.record(now, _HTTP, "suppression.added", new.print, detail)
+    stands = await ledger.suppressions.add(
+        asked.address, asked.reason, source=_HTTP, now=now, expires=expires
+    )
+    return _suppression(stands, now)
+
+
+@_answered
+async def lift_suppression(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
+    """Write to the address again."""
+    address = _read(Address, body, _PERSON).address
+    known = await ledger.suppressions.get(address)
+    if known:
+        detail = str(known.reason)
+        await ledger.audit.record(clock(), _HTTP, "suppression.lifted", known.print, detail)
+    return {"lifted": await ledger.suppressions.lift(address)}
+
+
+@_answered
+async def find_suppression(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
+    """Whether the address is written to, and if not, why."""
+    address = _read(Address, body, _PERSON).address
+    known = await ledger.suppressions.get(address)
+    return _suppression(known, clock()) if known else {"suppressed": False}
+
+
+def _suppression(known: Suppression, now: datetime) -> Body:
+    return {
+        "suppressed": known.lasts(now),
+        "reason": known.reason,
+        "source": known.source,
+        "since": _time(known.since),
+        "expires": _time(known.expires),
+        "fingerprint": known.print,
     }
 
 

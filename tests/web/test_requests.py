@@ -11,22 +11,25 @@ import pytest
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.domain.suppression import address_print
 from shared.errors import DoubtfulError
-from shared.ledger import Ledger
+from shared.ledger import TABLES, Ledger
 from shared.ledger.progress import Progress
 from shared.web.requests import (
     Answer,
     campaign_progress,
     erase_person,
     find_person,
+    find_suppression,
+    lift_suppression,
     settle_uncertain,
+    suppress,
 )
 from tests.fakes import Clock, MemoryTable
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
 KARI = "kari@example.no"
-TABLES = ("campaigns", "deliveries", "channels", "users")
 UNCERTAIN = Outcome(Status.UNCERTAIN, Reason.NO_ANSWER)
 
 
@@ -239,3 +242,102 @@ async def test_a_storage_that_does_not_answer_is_asked_again(clock):
         await campaign_progress("20417-1", ledger=ledger),
     ):
         assert "Ask again" in refused(answer, 503)
+
+
+# --- addresses that are not written to ---
+
+
+async def audited(ledger: Ledger) -> list[tuple[str, str, str, str]]:
+    """What the audit log says, the oldest first."""
+    entries = [e async for e in ledger.audit.entries("2026-11")]
+    return [(e.who, e.what, e.subject, e.detail) for e in reversed(entries)]
+
+
+async def test_an_address_is_suppressed_found_and_lifted(ledger, clock):
+    asked = {"ledger": ledger, "clock": clock}
+    assert (await find_suppression(body(address=KARI), **asked)).body == {"suppressed": False}
+    answer = await suppress(body(address=KARI.upper(), reason="unsubscribed", days=30), **asked)
+    assert (answer.status, answer.body) == (
+        200,
+        {
+            "suppressed": True,
+            "reason": "unsubscribed",
+            "source": "http",
+            "since": NOW.isoformat(),
+            "expires": (NOW + timedelta(days=30)).isoformat(),
+            "fingerprint": address_print(KARI),
+        },
+    )
+    assert (await find_suppression(body(address=KARI), **asked)).body == answer.body
+    assert await ledger.suppressions.covers(KARI, NOW)
+    assert (await lift_suppression(body(address=KARI), **asked)).body == {"lifted": True}
+    assert (await lift_suppression(body(address=KARI), **asked)).body == {"lifted": False}
+    assert (await find_suppression(body(address=KARI), **asked)).body == {"suppressed": False}
+
+
+async def test_without_days_it_is_for_good_and_a_shorter_one_changes_nothing(ledger, clock):
+    answer = await suppress(body(address=KARI, reason="by_hand"), ledger=ledger, clock=clock)
+    assert (answer.body["suppressed"], answer.body["expires"]) == (True, None)
+    shorter = body(address=KARI, reason="complaint", days=1)
+    assert (await suppress(shorter, ledger=ledger, clock=clock)).body == answer.body
+    clock.tick(days=4_000)
+    found = await find_suppression(body(address=KARI), ledger=ledger, clock=clock)
+    assert found.body == answer.body
+
+
+async def test_one_that_has_expired_is_told_of_but_does_not_count(ledger, clock):
+    await suppress(body(address=KARI, reason="by_hand", days=1), ledger=ledger, clock=clock)
+    clock.tick(days=2)
+    found = await find_suppression(body(address=KARI), ledger=ledger, clock=clock)
+    assert (found.body["suppressed"], found.body["reason"]) == (False, "by_hand")
+
+
+async def test_every_change_and_nothing_else_is_in_the_audit_log_without_the_address(ledger, clock):
+    asked = {"ledger": ledger, "clock": clock}
+    for days in (30, 30, 10):
+        await suppress(body(address=KARI, reason="by_hand", days=days), **asked)
+    clock.tick(minutes=1)
+    await find_suppression(body(address=KARI), **asked)
+    for _ in range(2):
+        await lift_suppression(body(address=KARI), **asked)
+    assert await audited(ledger) == [
+        ("http", "suppression.added", address_print(KARI), f"by_hand until={UNTIL}"),
+        ("http", "suppression.lifted", address_print(KARI), "by_hand"),
+    ]
+
+
+UNTIL = (NOW + timedelta(days=30)).isoformat()
+
+
+@pytest.mark.parametrize("fails", ["audit", "suppressions"])
+async def test_what_cannot_be_written_down_is_not_changed(clock, fails):
+    class Mute(MemoryTable):
+        async def write(self, *_: Any) -> list[str]:
+            raise DoubtfulError("503")
+
+    tables = {name: MemoryTable() for name in TABLES}
+    ledger = Ledger.on(**{**tables, fails: Mute()})
+    answer = await suppress(body(address=KARI, reason="by_hand"), ledger=ledger, clock=clock)
+    assert "Ask again" in refused(answer, 503)
+    assert await ledger.suppressions.get(KARI) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"address": KARI}, "reason"),
+        ({"address": KARI, "reason": "because"}, "reason"),
+        ({"address": "kari", "reason": "by_hand"}, "address"),
+        ({"address": KARI, "reason": "by_hand", "days": 0}, "days"),
+        ({"address": KARI, "reason": "by_hand", "days": "30"}, "days"),
+        ({"address": KARI, "reason": "by_hand", "days": 10**9}, "days"),
+        ({"address": KARI, "reason": "by_hand", "until": "2027"}, "until"),
+    ],
+)
+async def test_what_is_wrong_with_a_suppression_is_named_and_not_repeated(
+    ledger, clock, content, field
+):
+    said = refused(await suppress(body(**content), ledger=ledger, clock=clock), 422)
+    assert f"Wrong or missing: {field}." in said
+    assert "because" not in said
+    assert await audited(ledger) == []
