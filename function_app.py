@@ -7,11 +7,15 @@
     deliver_email_poison, deliver_ticket_poison
                           queue  what the queue gave up on: put back, or failed for good
     lists                 timer  recipient lists in step with the companies, where settings say so
+    bounces               timer  mails that came back: the delivery, and a note a day on the ticket
     forget                timer  what has been over for long: names and addresses go, counts stay
     campaign_progress     HTTP   how far a campaign has come
     settle_uncertain      HTTP   what a person has found out about uncertain deliveries
     find_person, erase_person
                           HTTP   where somebody's address is known, and away with it
+    suppress, lift_suppression, find_suppression
+                          HTTP   addresses that are not written to
+    acs_reports           HTTP   what Event Grid tells of mails that came back
     health                HTTP   which dependencies answer; the others want a function key
 
 The flow is in `shared/flow`, one step per file; `shared/bootstrap.py` makes what it works on.
@@ -23,6 +27,7 @@ import azure.functions as func
 
 from shared.bootstrap import bootstrap
 from shared.flow.account import account as account_for
+from shared.flow.bounce import read_mailbox, tell_late_bounces
 from shared.flow.deliver import deliver
 from shared.flow.discover import discover
 from shared.flow.enqueue import DeliverItem
@@ -31,7 +36,7 @@ from shared.flow.lists import lists as keep_in_step
 from shared.flow.poison import poison
 from shared.ports import Channel
 from shared.settings import read_settings
-from shared.web import requests
+from shared.web import event_grid, requests
 from shared.web.requests import Answer
 
 STORAGE = "AzureWebJobsStorage"
@@ -70,7 +75,7 @@ async def account(timer: func.TimerRequest) -> None:
 
 @app.queue_trigger(arg_name="item", queue_name="%DELIVER_EMAIL_QUEUE%", connection=STORAGE)
 async def deliver_email(item: func.QueueMessage) -> None:
-    await _deliver(item, services.smtp)
+    await _deliver(item, services.email)
 
 
 @app.queue_trigger(arg_name="item", queue_name="%DELIVER_TICKET_QUEUE%", connection=STORAGE)
@@ -104,6 +109,24 @@ async def deliver_ticket_poison(item: func.QueueMessage) -> None:
 async def lists(timer: func.TimerRequest) -> None:
     await keep_in_step(
         directory=services.directory, settings=services.settings, clock=services.clock
+    )
+
+
+@app.timer_trigger(arg_name="timer", schedule="%BOUNCES_SCHEDULE%")
+async def bounces(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    if services.inbox:
+        await read_mailbox(
+            services.inbox,
+            ledger=services.ledger,
+            settings=services.settings,
+            clock=services.clock,
+        )
+    await tell_late_bounces(
+        helpdesk=services.helpdesk,
+        ledger=services.ledger,
+        settings=services.settings,
+        clock=services.clock,
     )
 
 
@@ -147,6 +170,47 @@ async def erase_person(req: func.HttpRequest) -> func.HttpResponse:
     await services.storage.prepare()
     body = req.get_body()
     return _json(await requests.erase_person(body, ledger=services.ledger, clock=services.clock))
+
+
+@app.route("suppressions/add", methods=["POST"], auth_level=KEY)
+async def suppress(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    body = req.get_body()
+    return _json(await requests.suppress(body, ledger=services.ledger, clock=services.clock))
+
+
+@app.route("suppressions/lift", methods=["POST"], auth_level=KEY)
+async def lift_suppression(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    body = req.get_body()
+    return _json(
+        await requests.lift_suppression(body, ledger=services.ledger, clock=services.clock)
+    )
+
+
+@app.route("suppressions/find", methods=["POST"], auth_level=KEY)
+async def find_suppression(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    body = req.get_body()
+    return _json(
+        await requests.find_suppression(body, ledger=services.ledger, clock=services.clock)
+    )
+
+
+@app.route("bounces/acs", methods=["POST", "OPTIONS"], auth_level=KEY)
+async def acs_reports(req: func.HttpRequest) -> func.HttpResponse:
+    if req.method == "OPTIONS":  # how CloudEvents ask to be let in; whoever has the key is
+        allowed = {"WebHook-Allowed-Origin": req.headers.get("WebHook-Request-Origin", "*")}
+        return func.HttpResponse(headers=allowed)
+    await services.storage.prepare()
+    return _json(
+        await event_grid.acs_reports(
+            req.get_body(),
+            ledger=services.ledger,
+            settings=services.settings,
+            clock=services.clock,
+        )
+    )
 
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -1,7 +1,7 @@
 """Settings in, services out. Plain calls in dependency order, and nothing goes over the network."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,22 +9,27 @@ from typing import Any
 import httpx
 from azure.core.pipeline.transport import AsyncHttpTransport
 
+from shared.adapters.acs import AcsTransport
 from shared.adapters.alert_mail import AlertMail
 from shared.adapters.alert_webhook import AlertWebhook
 from shared.adapters.azure_storage import AzureStorage
+from shared.adapters.email import EmailChannel
+from shared.adapters.graph import GraphTransport
+from shared.adapters.graph_inbox import GraphInbox
 from shared.adapters.pureservice import Pureservice
 from shared.adapters.pureservice_lists import PureserviceLists
 from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.pureservice_wire import Sleep
-from shared.adapters.smtp import SmtpChannel
+from shared.adapters.smtp import SmtpTransport
 from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
+from shared.adapters.transport import Transport
 from shared.domain.window import Window
 from shared.flow.enqueue import Lane, Pace
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
 from shared.flow.wording import log_entry
 from shared.ledger import Ledger
-from shared.ports import Channel, Clock, Files, Herald, Queue
+from shared.ports import Channel, Clock, Files, Herald, Inbox, Queue
 from shared.settings import Settings
 from shared.web.health import Health
 
@@ -39,9 +44,10 @@ class Services:
     ledger: Ledger
     files: Files
     messages: Messages
+    inbox: Inbox | None  #: the mailbox that mails come back to, where there is one
     watch: Watch
     helpdesk: Pureservice
-    smtp: SmtpChannel
+    email: EmailChannel
     ticket: TicketChannel
     directory: PureserviceLists
     lanes: Mapping[str, Lane]
@@ -51,7 +57,9 @@ class Services:
     async def close(self) -> None:
         for herald in self.heralds:
             await herald.close()
-        for outside in (self.storage, self.helpdesk, self.smtp):
+        if isinstance(self.inbox, GraphInbox):
+            await self.inbox.close()
+        for outside in (self.storage, self.helpdesk, self.email):
             await outside.close()
 
 
@@ -70,18 +78,13 @@ def bootstrap(
         deliveries=storage.table("deliveries"),
         channels=storage.table("channels"),
         users=storage.table("users"),
+        references=storage.table("references"),
+        suppressions=storage.table("suppressions"),
+        audit=storage.table("audit"),
     )
     files = storage.container("campaigns")
     helpdesk = Pureservice(settings, clock=clock, transport=helpdesk_transport, sleep=sleep)
-    smtp = SmtpChannel(settings, files, clock=clock)
-    ticket = TicketChannel(
-        settings,
-        helpdesk.wire,
-        PureserviceUsers(settings, helpdesk.wire, ledger.users, clock),
-        files,
-        mail=smtp,
-        log_entry=log_entry,
-    )
+    transports = _transports(settings, clock)
     paces = {
         "email": Pace(
             "email",
@@ -98,10 +101,20 @@ def bootstrap(
             settings.TICKET_DAILY_QUOTA,
         ),
     }
+    watch = Watch(ledger, {name: pace.window for name, pace in paces.items()})
+    email = EmailChannel(settings, transports, files, watch, ledger.references, clock)
+    ticket = TicketChannel(
+        settings,
+        helpdesk.wire,
+        PureserviceUsers(settings, helpdesk.wire, ledger.users, clock),
+        files,
+        mail=email,
+        log_entry=log_entry,
+    )
     lost_after = timedelta(seconds=settings.RELEASE_AGAIN_SECONDS)
     email_queue = storage.queue(settings.DELIVER_EMAIL_QUEUE)
     ticket_queue = storage.queue(settings.DELIVER_TICKET_QUEUE)
-    channels: tuple[tuple[Channel, Queue], ...] = ((smtp, email_queue), (ticket, ticket_queue))
+    channels: tuple[tuple[Channel, Queue], ...] = ((email, email_queue), (ticket, ticket_queue))
     return Services(
         settings=settings,
         clock=clock,
@@ -109,9 +122,10 @@ def bootstrap(
         ledger=ledger,
         files=files,
         messages=Messages(files),
-        watch=Watch(ledger, {name: pace.window for name, pace in paces.items()}),
+        inbox=GraphInbox(settings, clock) if settings.BOUNCE_MAILBOX else None,
+        watch=watch,
         helpdesk=helpdesk,
-        smtp=smtp,
+        email=email,
         ticket=ticket,
         directory=PureserviceLists(settings, helpdesk.wire, helpdesk.names),
         lanes={
@@ -120,12 +134,29 @@ def bootstrap(
             )
             for channel, queue in channels
         },
-        heralds=_heralds(settings, smtp, clock),
-        health=Health({"storage": storage, "pureservice": helpdesk, "smtp": smtp}, clock),
+        heralds=_heralds(settings, email, clock),
+        health=Health(
+            {
+                "storage": storage,
+                "pureservice": helpdesk,
+                **{transport.name: transport for transport in transports},
+            },
+            clock,
+        ),
     )
 
 
-def _heralds(settings: Settings, smtp: SmtpChannel, clock: Clock) -> tuple[Herald, ...]:
-    mail = [AlertMail(settings, smtp, clock)] if settings.ALERT_EMAIL else []
+def _transports(settings: Settings, clock: Clock) -> list[Transport]:
+    """What e-mail is sent by, in the order to try."""
+    known: dict[str, Callable[[], Transport]] = {
+        "smtp": lambda: SmtpTransport(settings),
+        "graph": lambda: GraphTransport(settings, clock),
+        "acs": lambda: AcsTransport(settings, clock),
+    }
+    return [known[name]() for name in settings.transports]
+
+
+def _heralds(settings: Settings, email: EmailChannel, clock: Clock) -> tuple[Herald, ...]:
+    mail = [AlertMail(settings, email, clock)] if settings.ALERT_EMAIL else []
     webhook = [AlertWebhook(settings)] if settings.ALERT_WEBHOOK.get_secret_value() else []
     return (*mail, *webhook)

@@ -70,6 +70,8 @@ class Reason(StrEnum):
     STILL_QUEUED = "still_queued"  #: the helpdesk has had the mail in its outbox for too long
     SETTLED_BY_HAND = "settled_by_hand"  #: it was uncertain; a person has found out
     REPLACED = "replaced"  #: another delivery has taken its place; the reference says which
+    BOUNCED = "bounced"  #: it was sent, and came back
+    SUPPRESSED = "suppressed"  #: the address is on the list of those that are not written to
     ERASED = "erased"  #: its recipient asked to be forgotten before their turn came
 
 

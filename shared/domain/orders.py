@@ -5,6 +5,7 @@ mottakere: nye             going again also reaches those who are new on the lis
 mottakere: de samme        a new message goes to those who got the last one, and nobody else
 usikre: ikke sendt         what became of the uncertain: of all of them, or of one by address
 usikker kari@example.no: sendt
+prøve: kari@example.no     the test message of a preview is the one that she would get
 """
 
 import re
@@ -16,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from shared.domain.delivery import NEVER
 from shared.domain.html import plain_text
-from shared.domain.recipient import address_key
+from shared.domain.recipient import address_key, normalise_address
 
 OSLO = ZoneInfo("Europe/Oslo")
 
@@ -44,9 +45,10 @@ class Orders:
     unclear: str = ""  #: a line that was meant for us, and that we do not understand
     whom: Whom = Whom.NOT_REACHED
     verdicts: tuple[Verdict, ...] = ()
+    trial: str = ""  #: whose message is tried out, as `address_key` has it; "" for anybody's
 
 
-_LINE = re.compile(r"^\W*(start|mottakere|usikre|usikker)\b(.*)$", re.IGNORECASE)
+_LINE = re.compile(r"^\W*(start|mottakere|usikre|usikker|prøve)\b(.*)$", re.IGNORECASE)
 _TIME = re.compile(
     r"(?:(\d{4})-(\d\d?)-(\d\d?)|(\d\d?)\.(\d\d?)\.(\d{4}))[T ]*(?:kl\.?)? *(\d\d?)[:.](\d\d)"
 )
@@ -87,6 +89,11 @@ def _with(orders: Orders, kind: str, head: str, said: str, written: datetime, li
     if kind in {"usikre", "usikker"} and said in _VERDICT and bool(head) == (kind == "usikker"):
         verdict = Verdict(address_key(head), _VERDICT[said], written)
         return replace(orders, verdicts=(*orders.verdicts, verdict))
+    if kind == "prøve" and not head:
+        if said in {"tilfeldig", "hvem som helst"}:
+            return replace(orders, trial="")
+        if address := normalise_address(said):
+            return replace(orders, trial=address_key(address))
     return unclear
 
 

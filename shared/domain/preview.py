@@ -18,6 +18,7 @@ class Seen:
     text_print: str = ""
     who_print: str = ""
     planned: int = 0
+    tried_at: str = ""  #: the `asked_at` of the preview that its last test message was sent for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def changes_since(seen: Seen, campaign: Campaign) -> Changes | None:
 
 def text_print(message: Message) -> str:
     """Fingerprint of all that recipients see: words, sender, files, what tickets take over."""
-    told = json.dumps(asdict(message), ensure_ascii=True, default=str)
+    seen = {name: value for name, value in asdict(message).items() if name != "facts"}
+    told = json.dumps(seen, ensure_ascii=True, default=str)
     return sha256(told.encode()).hexdigest()[:32]
 
 

@@ -15,6 +15,8 @@ MENDABLE = frozenset(
         LeftOutReason.INVALID_ADDRESS,
         LeftOutReason.DISABLED,
         LeftOutReason.NOT_ON_TEST_LIST,
+        LeftOutReason.SUPPRESSED,
+        LeftOutReason.MISSING_VALUE,
     }
 )
 

@@ -87,7 +87,6 @@ async def account(
                     campaign,
                     lane.asked,
                     ledger=ledger,
-                    settings=settings,
                     clock=clock,
                     until=until,
                 )
@@ -176,22 +175,25 @@ async def sweep(
             return
         # before it is taken over: an answer that does not come now costs no attempt, and one that
         # another host was quicker to act upon is of no use to us
-        found = await _found(lost, lane.asked) if lane.asked else None
+        found: Receipt | str | Outcome | None = None
+        if lane.asked:
+            found = await _found(lost, lane.asked)
+        elif lane.channel.promise is Promise.DEDUPLICATES:
+            found = lost.note
         ours = await ledger.deliveries.take_over(lost, clock(), settings.lease, settings.grace)
         if ours is None:
             continue
         log.warning("account.interrupted delivery_id=%s", ours.id)
-        again = settings.resend_uncertain(lane.channel.name)
-        # one that may have arrived is never put back to be called off
-        again = again and campaign.phase is not Phase.CANCELLING
-        again = again and ours.attempt < settings.MAX_ATTEMPTS
-        if lane.channel.promise is Promise.DEDUPLICATES or again:
-            await _go_on(ours, ours.note, ledger.deliveries, settings, clock)
-        elif found is None or isinstance(found, Outcome):
-            outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
-            await ledger.deliveries.settle(ours, outcome, clock())
-        else:
-            await _go_on(ours, found, ledger.deliveries, settings, clock)
+        if found is None or isinstance(found, Outcome):
+            again = settings.resend_uncertain(lane.channel.name)
+            # one that may have arrived is never put back to be called off
+            again = again and campaign.phase is not Phase.CANCELLING
+            if not (again and ours.attempt < settings.MAX_ATTEMPTS):
+                outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
+                await ledger.deliveries.settle(ours, outcome, clock())
+                continue
+            found = ""  # from the beginning, and by whom it may
+        await _go_on(ours, found, ledger.deliveries, settings, clock)
 
 
 async def _found(lost: OpenDelivery, asked: Asked) -> Receipt | str | Outcome:

@@ -12,7 +12,7 @@ from shared.domain.helpdesk import Names, Ticket
 from shared.domain.orders import Whom
 from shared.errors import BlockedError
 from shared.flow.block import status_tells
-from shared.flow.freeze import draft
+from shared.flow.draft import draft
 from shared.flow.frozen import Messages
 from shared.flow.mark import mark_of
 from shared.flow.ordered import orders_on, start_asked_for
@@ -20,7 +20,7 @@ from shared.flow.rest import at_rest
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
 from shared.ledger.erasure import FORGETTING, FORGOTTEN
-from shared.ports import Files, Helpdesk
+from shared.ports import Channel, Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ async def ask_again(
     helpdesk: Helpdesk,
     ledger: Ledger,
     files: Files,
+    channel: Channel,
     settings: Settings,
     now: datetime,
 ) -> Campaign | None:
@@ -47,7 +48,9 @@ async def ask_again(
     """
     detail: dict[str, str] = {}
     try:
-        why = await _refused(campaign, ticket, names, helpdesk, ledger, files, settings, now)
+        why = await _refused(
+            campaign, ticket, names, helpdesk, ledger, files, channel, settings, now
+        )
     except BlockedError as error:  # what the notes ask for cannot be done, or understood
         why = error.problem
         detail = {name: str(value) for name, value in error.detail.items()}
@@ -90,6 +93,7 @@ async def _refused(
     helpdesk: Helpdesk,
     ledger: Ledger,
     files: Files,
+    channel: Channel,
     settings: Settings,
     now: datetime,
 ) -> str:
@@ -110,19 +114,25 @@ async def _refused(
     if orders.whom is Whom.THE_SAME:
         return "no_new_message"
     try:
-        frozen = await Messages(files).of(campaign.id)
+        frozen = (await Messages(files).of(campaign.id)).message
     except LookupError:
         return "forgotten"
     there = await helpdesk.communications_to_send(ticket.id)
     entry = next((one for one in there if one.key == campaign.message), None)
     if entry:
         drafted = await draft(
-            entry, ticket, campaign.channel, names=names, helpdesk=helpdesk, settings=settings
+            entry,
+            ticket,
+            channel,
+            number=campaign.id,
+            names=names,
+            helpdesk=helpdesk,
+            files=files,
+            settings=settings,
         )
         files_then = {file.original for file in frozen.files}
         files_now = {file.id for file in entry.files if not file.embedded}
-        said = (drafted.message.subject, drafted.message.html)
-        if said != (frozen.subject, frozen.html) or not files_now <= files_then:
+        if drafted.message.said != frozen.said or not files_now <= files_then:
             return "changed"
     if marks != [ours]:
         await helpdesk.change_ticket(ticket.id, mark=with_mark(ticket.mark, ours))

@@ -9,10 +9,10 @@ from shared.domain.campaign import Campaign, Cursor, RecipientList
 from shared.domain.delivery import Delivery
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind
 from shared.errors import BlockedError
+from shared.flow.audience import Audience
 from shared.flow.expand import approved, sort_out, with_users
 from shared.ledger import Ledger
 from shared.ports import Helpdesk
-from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ async def plan_correction(
     *,
     helpdesk: Helpdesk,
     ledger: Ledger,
-    settings: Settings,
+    audience: Audience,
     enough: Callable[[], bool] = lambda: False,
 ) -> Campaign:
     """The campaign as *approved* once everybody who got the one before is in the ledger.
@@ -44,7 +44,7 @@ async def plan_correction(
         if enough():
             return campaign
         found = await next_before(
-            campaign, seen, helpdesk=helpdesk, ledger=ledger, settings=settings
+            campaign, seen, helpdesk=helpdesk, ledger=ledger, audience=audience
         )
         if found is None:
             return await _approve(campaign, ledger)
@@ -62,7 +62,7 @@ async def next_before(
     *,
     helpdesk: Helpdesk,
     ledger: Ledger,
-    settings: Settings,
+    audience: Audience,
 ) -> tuple[list[Delivery], list[LeftOut], Cursor] | None:
     """The next of those who got the one before, as they are today; None when that was all."""
     cursor = campaign.cursor
@@ -71,7 +71,7 @@ async def next_before(
         return None
     people = await helpdesk.people([one.recipient.member for one in some])
     there = [people[one.recipient.member] for one in some if one.recipient.member in people]
-    planned, left_out = sort_out(campaign, those_before(campaign), there, seen, settings)
+    planned, left_out = sort_out(campaign, those_before(campaign), there, seen, audience)
     left_out += [_gone(one, cursor.page) for one in some if one.recipient.member not in people]
     passed = replace(
         cursor,

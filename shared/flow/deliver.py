@@ -5,9 +5,9 @@ say is an outcome, and what is worth another try is put back in the ledger, neve
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import cast
 
-from shared.domain.alert import Alert
 from shared.domain.delivery import NEVER, OpenDelivery, Outcome, Reason, Status, retry_delay
 from shared.domain.message import Message
 from shared.errors import (
@@ -25,14 +25,10 @@ from shared.flow.enqueue import DeliverItem
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
 from shared.ledger import Ledger
-from shared.ports import Channel, Clock, Promise
+from shared.ports import Asked, Channel, Clock, Promise
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
-
-#: How long a channel rests that is of no use until a person acts. Then one delivery tries again,
-#: so that it goes on by itself when it has been mended, and no recipient pays for it.
-STOPPED_FOR = timedelta(minutes=15)
 
 
 async def deliver(
@@ -54,12 +50,12 @@ async def deliver(
     if held_until is not None:
         await ledger.deliveries.take_back(opened, held_until)
         return
-    if not settings.allowed.allows(opened.recipient.address):
-        refused = Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST, opened.note)
+    if barred := await _barred(opened, ledger, settings, clock()):
+        refused = Outcome(Status.SKIPPED, barred, opened.note)
         await ledger.deliveries.settle(opened, refused, clock())
         return
     try:
-        message = await messages.of(item.campaign)
+        letter = await messages.of(item.campaign)
     except StorageError as error:
         log.warning("deliver.no_message_yet campaign_id=%s because=%s", item.campaign, error)
         await ledger.deliveries.take_back(opened, clock() + timedelta(minutes=1))
@@ -69,7 +65,9 @@ async def deliver(
         await hold(item.campaign, BlockedError("message_gone"), ledger.campaigns)
         await ledger.deliveries.take_back(opened, clock())
         return
-    claimed = await ledger.deliveries.claim(opened, clock(), settings.lease)
+    message = letter.to(opened.recipient)  # who lacked something was never planned
+    note = await channel.begins(opened)
+    claimed = await ledger.deliveries.claim(opened, clock(), settings.lease, note)
     if claimed and claimed.claim:
         began = claimed.claim.until - settings.lease
         if not began <= clock() < claimed.claim.until - channel.time_limit:
@@ -78,6 +76,16 @@ async def deliver(
             await ledger.deliveries.put_back(claimed, NEVER)
             return
         await _send(claimed, message, channel, ledger, watch, settings, clock)
+
+
+async def _barred(
+    opened: OpenDelivery, ledger: Ledger, settings: Settings, now: datetime
+) -> Reason | None:
+    """Why nobody may write there any more, if that is so."""
+    address = opened.recipient.address
+    if not settings.allowed.allows(address):
+        return Reason.NOT_ON_TEST_LIST
+    return Reason.SUPPRESSED if await ledger.suppressions.covers(address, now) else None
 
 
 async def _send(
@@ -100,13 +108,10 @@ async def _send(
     try:
         receipt = await channel.send(claimed, message, note)
     except (ThrottledError, StoppedError) as error:
-        wait = error.retry_after if isinstance(error, ThrottledError) else STOPPED_FOR
         gate = error.gate or channel.name
         log.warning("deliver.channel_waits channel=%s because=%s", gate, error)
-        await deliveries.put_back(claimed, clock() + wait)
-        state = await watch.close_gate(gate, clock() + wait, str(error), clock())
-        if isinstance(error, StoppedError):
-            await ledger.alerts.raised(Alert.channel_stopped(state), clock())
+        await deliveries.put_back(claimed, clock() + error.retry_after)
+        await watch.rest(gate, error, clock())
         return
     except TransientError as error:
         outcome = Outcome(Status.PLANNED, detail=str(error))
@@ -132,7 +137,8 @@ async def _send(
         status = Status.SENT if receipt.final else Status.SUBMITTED
         outcome = Outcome(status, reference=receipt.reference, detail=receipt.detail)
     if outcome.status is Status.SUBMITTED:
-        await deliveries.submit(claimed, outcome, clock(), clock() + settings.first_check)
+        first_check = cast(Asked, channel).first_check
+        await deliveries.submit(claimed, outcome, clock(), clock() + first_check)
     else:
         await deliveries.settle(claimed, outcome, clock())
     log.info(

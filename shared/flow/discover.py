@@ -25,11 +25,13 @@ from shared.errors import (
     UtsendelseError,
 )
 from shared.flow.ask_again import ask_again
+from shared.flow.audience import Audience, audience
 from shared.flow.block import block, status_tells, tell_why, unblock
 from shared.flow.correct import plan_correction
 from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.expand import expand
 from shared.flow.freeze import freeze, unsent_messages
+from shared.flow.frozen import Messages
 from shared.flow.mark import mark
 from shared.flow.ordered import orders_on
 from shared.flow.preview import preview
@@ -180,6 +182,7 @@ class _Look:
                 lane=self.lanes[campaign.channel],
                 helpdesk=self.helpdesk,
                 ledger=self.ledger,
+                audience=await self._audience(campaign),
                 settings=self.settings,
                 clock=self.clock,
             )
@@ -247,6 +250,7 @@ class _Look:
                 helpdesk=self.helpdesk,
                 campaigns=campaigns,
                 files=self.files,
+                channel=self.lanes[campaign.channel].channel,
                 settings=self.settings,
                 now=self.clock(),
             )
@@ -295,13 +299,21 @@ class _Look:
             campaign,
             helpdesk=self.helpdesk,
             ledger=self.ledger,
-            settings=self.settings,
+            audience=await self._audience(campaign),
             enough=lambda: self.clock() >= self.until,
         )
         restless = campaign.cursor.page > 0 and not campaign.cursor.memberships
         if restless and self.clock() >= campaign.found_at + STUCK_AFTER:
             raise BlockedError("lists_change")
         return campaign
+
+    async def _audience(self, campaign: Campaign) -> Audience:
+        """Whom the campaign's frozen message can be sent to."""
+        try:
+            letter = await Messages(self.files).of(campaign.id)
+        except LookupError as error:
+            raise BlockedError("message_gone") from error
+        return await audience(letter, self.ledger, self.settings, self.clock())
 
     async def _go(self, campaign: Campaign, listed: Ticket | None) -> Campaign | None:
         """An announced campaign goes when its undo window is over, unless somebody regrets.
@@ -364,6 +376,7 @@ class _Look:
             helpdesk=self.helpdesk,
             ledger=self.ledger,
             files=self.files,
+            channel=self.lanes[last.channel].channel,
             settings=self.settings,
             now=self.clock(),
         )
@@ -387,6 +400,7 @@ class _Look:
                 channel=channel,
                 helpdesk=self.helpdesk,
                 ledger=self.ledger,
+                files=self.files,
                 settings=self.settings,
                 clock=self.clock,
             )

@@ -14,13 +14,12 @@ from shared.domain.recipient import (
     Member,
     Recipient,
     recipient_key,
-    recipient_of,
 )
 from shared.errors import BlockedError, PermanentError
+from shared.flow.audience import Audience, Barred
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Counts
 from shared.ports import Helpdesk
-from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ async def expand(
     *,
     helpdesk: Helpdesk,
     ledger: Ledger,
-    settings: Settings,
+    audience: Audience,
     pages: int = PAGES_PER_TICK,
     enough: Callable[[], bool] = lambda: False,
 ) -> Campaign:
@@ -47,7 +46,7 @@ async def expand(
     """
     if not campaign.lists:
         campaign = await _begin(campaign, helpdesk, ledger)
-    campaign = await _read_on(campaign, helpdesk, ledger, settings, pages, enough)
+    campaign = await _read_on(campaign, helpdesk, ledger, audience, pages, enough)
     if not campaign.lists or campaign.cursor.list_index < len(_readable(campaign)):
         return campaign
     if await changed(campaign, helpdesk):
@@ -76,7 +75,7 @@ async def _read_on(
     campaign: Campaign,
     helpdesk: Helpdesk,
     ledger: Ledger,
-    settings: Settings,
+    audience: Audience,
     pages: int,
     enough: Callable[[], bool],
 ) -> Campaign:
@@ -98,7 +97,7 @@ async def _read_on(
         if found is None:
             return await _again(campaign, ledger, "changed")
         members, passed = found
-        planned, left_out = sort_out(campaign, list_, members, seen, settings)
+        planned, left_out = sort_out(campaign, list_, members, seen, audience)
         if campaign.channel == "ticket":
             looked_up += sum(1 for one in planned if not one.recipient.user)
             planned = await with_users(planned, helpdesk)
@@ -143,12 +142,12 @@ def sort_out(
     list_: RecipientList,
     members: Iterable[Member],
     seen: set[bytes],
-    settings: Settings,
+    audience: Audience,
 ) -> tuple[list[Delivery], list[LeftOut]]:
     """Each membership is one or the other, never both and never neither."""
     planned, left_out = [], []
     for member in members:
-        recipient = recipient_of(member, settings.allowed, settings.campaign_users)
+        recipient = audience.recipient(member)
         if isinstance(recipient, Recipient):
             id_ = delivery_id(campaign.run, recipient_key(campaign.channel, recipient))
             if UUID(id_).bytes not in seen:
@@ -163,8 +162,9 @@ def sort_out(
                     )
                 )
                 continue
-            recipient = LeftOutReason.DUPLICATE
-        left_out.append(LeftOut(list_.id, member, recipient, campaign.cursor.page))
+            recipient = Barred(LeftOutReason.DUPLICATE)
+        page = campaign.cursor.page
+        left_out.append(LeftOut(list_.id, member, recipient.reason, page, recipient.detail))
     return planned, left_out
 
 

@@ -33,6 +33,7 @@ async def forget(*, ledger: Ledger, files: Files, settings: Settings, clock: Clo
     bugs = []
     await ledger.alerts.drop(before)
     await ledger.users.drop(clock() - _CLAIMS_FOR)
+    await ledger.suppressions.drop(clock())
     for campaign_id in await ledger.erasure.over_since(before):
         if clock() >= until:
             log.info("forget.not_reached campaign_id=%s", campaign_id)

@@ -4,7 +4,9 @@ import asyncio
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.domain.letter import Letter
 from shared.domain.message import Message
+from shared.domain.placeholders import PlaceholderError
 from shared.ports import Files
 
 _MESSAGE = TypeAdapter(Message)
@@ -21,10 +23,10 @@ class Messages:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._kept: dict[str, asyncio.Task[Message]] = {}
+        self._kept: dict[str, asyncio.Task[Letter]] = {}
 
-    async def of(self, campaign_id: str) -> Message:
-        """The campaign's message. Raises LookupError when it cannot be had any more."""
+    async def of(self, campaign_id: str) -> Letter:
+        """What the campaign says. Raises LookupError when it cannot be had any more."""
         if campaign_id not in self._kept:
             while len(self._kept) >= _KEPT:
                 self._kept.pop(next(iter(self._kept)))
@@ -35,13 +37,13 @@ class Messages:
             self._kept.pop(campaign_id, None)
             raise
 
-    async def _read(self, campaign_id: str) -> Message:
+    async def _read(self, campaign_id: str) -> Letter:
         stored = await self._files.get(_blob(campaign_id))
         if stored is None:
             raise LookupError(f"campaign {campaign_id}: its message is gone from storage")
         try:
-            return _MESSAGE.validate_json(stored)
-        except ValidationError:  # which would tell what is in it
+            return Letter.frozen(_MESSAGE.validate_json(stored))
+        except (ValidationError, PlaceholderError):  # which would tell what is in it
             raise LookupError(f"campaign {campaign_id}: its message cannot be read") from None
 
 

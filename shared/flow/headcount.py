@@ -4,17 +4,18 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
-from shared.domain.campaign import Campaign, Cursor
+from shared.domain.campaign import Campaign, Cursor, RecipientList
 from shared.domain.delivery import Delivery
 from shared.domain.preview import Who
-from shared.domain.recipient import LeftOut, LeftOutReason
+from shared.domain.recipient import LeftOut, LeftOutReason, Recipient, address_key
 from shared.errors import BlockedError, PermanentError, TransientError
+from shared.flow.audience import Audience
 from shared.flow.correct import next_before, those_before
 from shared.flow.expand import lists_on, next_members, sort_out
 from shared.ledger import Ledger
 from shared.ports import Helpdesk
-from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ _TO_BE_MENDED = {
     LeftOutReason.NO_ADDRESS,
     LeftOutReason.INVALID_ADDRESS,
     LeftOutReason.DISABLED,
+    LeftOutReason.SUPPRESSED,
+    LeftOutReason.MISSING_VALUE,
 }
 #: So many companies' addresses are looked up, twenty a call; the others are taken to be alike.
 _LOOKED_UP = 200
@@ -46,12 +49,35 @@ class Headcount:
 
 
 @dataclass(slots=True)
+class Pick:
+    """One of many: whose address is wanted, as `address_key` has it, or any, by drawing lots.
+
+    Another seed draws other lots; the same one always the same.
+    """
+
+    wanted: str = ""
+    seed: str = ""
+    picked: Recipient | None = None
+
+    def consider(self, recipient: Recipient) -> None:
+        if self.wanted:
+            if address_key(recipient.address) == self.wanted:
+                self.picked = recipient
+        elif self.picked is None or self._lot(recipient) < self._lot(self.picked):
+            self.picked = recipient
+
+    def _lot(self, recipient: Recipient) -> bytes:
+        return sha256(f"{self.seed}|{recipient.member}".encode()).digest()
+
+
+@dataclass(slots=True)
 class Reach:
     """Whom a campaign would reach. Not `whole` when there are more than were read."""
 
     lists: list[Headcount]
     all: Headcount = field(default_factory=Headcount)
     whole: bool = False
+    pick: Pick = field(default_factory=Pick)
     unknown: int = 0  #: about how many of them must be made users of the helpdesk first
     _who: Who = field(default_factory=Who)
     _userless: list[str] = field(default_factory=list)
@@ -64,6 +90,7 @@ class Reach:
             count.add(len(planned), left_out)
         for recipient in (one.recipient for one in planned):
             self._who.add(recipient.member, recipient.address)
+            self.pick.consider(recipient)
             if not recipient.user:
                 self._userless.append(recipient.address)
         for one in left_out:
@@ -102,27 +129,35 @@ async def headcount(
     *,
     helpdesk: Helpdesk,
     ledger: Ledger,
-    settings: Settings,
+    audience: Audience,
     pages: int,
+    pick: Pick,
 ) -> Reach:
-    """Whom the campaign would reach, from the first `pages` of its lists. Plans nothing.
+    """Whom the campaign would reach, from the first `pages` of its lists, and who is picked.
 
-    Raises BlockedError when no list can be read, TransientError when one changes meanwhile.
+    Plans nothing. Raises BlockedError when no list can be read, TransientError when one changes
+    meanwhile.
     """
     if campaign.correction_of:
-        reach = await _of_those_before(campaign, helpdesk, ledger, settings, pages)
+        reach = Reach([Headcount(those_before(campaign).name)], pick=pick)
+        await _read_those_before(reach, campaign, helpdesk, ledger, audience, pages)
     else:
-        reach = await _on_lists(campaign, helpdesk, settings, pages)
+        lists = await lists_on(campaign.ticket_id, helpdesk)
+        reach = Reach([Headcount(one.name, one.deleted) for one in lists], pick=pick)
+        await _read_lists(reach, lists, campaign, helpdesk, audience, pages)
     if campaign.channel == "ticket":
         await reach.look_up(helpdesk)
     return reach
 
 
-async def _on_lists(
-    campaign: Campaign, helpdesk: Helpdesk, settings: Settings, pages: int
-) -> Reach:
-    lists = await lists_on(campaign.ticket_id, helpdesk)
-    reach = Reach([Headcount(one.name, one.deleted) for one in lists])
+async def _read_lists(
+    reach: Reach,
+    lists: Sequence[RecipientList],
+    campaign: Campaign,
+    helpdesk: Helpdesk,
+    audience: Audience,
+    pages: int,
+) -> None:
     pairs = zip(lists, reach.lists, strict=True)
     readable = [(list_, count) for list_, count in pairs if not list_.deleted]
     cursor, seen = Cursor(), set[bytes]()
@@ -134,19 +169,22 @@ async def _on_lists(
         if found is None:
             raise TransientError(f"list {list_.id} was changed while it was read")
         members, cursor = found
-        reach.add(count, *sort_out(campaign, list_, members, seen, settings))
+        reach.add(count, *sort_out(campaign, list_, members, seen, audience))
     reach.whole = cursor.list_index == len(readable)
-    return reach
 
 
-async def _of_those_before(
-    campaign: Campaign, helpdesk: Helpdesk, ledger: Ledger, settings: Settings, pages: int
-) -> Reach:
-    reach = Reach([Headcount(those_before(campaign).name)])
+async def _read_those_before(
+    reach: Reach,
+    campaign: Campaign,
+    helpdesk: Helpdesk,
+    ledger: Ledger,
+    audience: Audience,
+    pages: int,
+) -> None:
     seen = set[bytes]()
     for _ in range(pages):
         found = await next_before(
-            campaign, seen, helpdesk=helpdesk, ledger=ledger, settings=settings
+            campaign, seen, helpdesk=helpdesk, ledger=ledger, audience=audience
         )
         if found is None:
             reach.whole = True
@@ -154,7 +192,6 @@ async def _of_those_before(
         planned, left_out, cursor = found
         reach.add(reach.lists[0], planned, left_out)
         campaign = replace(campaign, cursor=cursor)
-    return reach
 
 
 def nobody(campaign: Campaign, reach: Reach) -> BlockedError | None:

@@ -7,23 +7,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from shared.domain.accessible import Finding, findings
 from shared.domain.campaign import Campaign, campaign_id
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
 from shared.domain.html import clean_html
+from shared.domain.letter import Letter
 from shared.domain.orders import Orders, Whom
 from shared.domain.preview import Seen
+from shared.domain.recipient import Recipient
 from shared.domain.window import oslo_day, oslo_midnight
 from shared.errors import BlockedError, PermanentError
+from shared.flow.audience import audience
+from shared.flow.draft import Draft, draft
 from shared.flow.enqueue import Lane
 from shared.flow.expand import PAGES_PER_TICK
-from shared.flow.freeze import Draft, choose, draft
-from shared.flow.headcount import Reach, headcount, nobody
+from shared.flow.freeze import choose
+from shared.flow.headcount import Pick, Reach, headcount, nobody
 from shared.flow.mark import mark_of, refuse_foreign
 from shared.flow.ordered import orders_on, since_the_last, start_asked_for
+from shared.flow.trial import Trial, trial
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
-from shared.ports import Clock, Helpdesk
+from shared.ports import Clock, Files, Helpdesk
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +44,7 @@ async def preview(
     channel: str,
     helpdesk: Helpdesk,
     ledger: Ledger,
+    files: Files,
     settings: Settings,
     clock: Clock,
     pages: int = PAGES_PER_TICK,
@@ -49,7 +56,9 @@ async def preview(
     is another request. Of the lists at most so many `pages` are read.
     """
     if not seen.asked_at or ticket.modified.isoformat() != seen.told_at:
-        teller = _Teller(ticket, channel, names, lane, helpdesk, ledger, settings, clock(), pages)
+        teller = _Teller(
+            ticket, channel, names, lane, helpdesk, ledger, files, settings, clock, clock(), pages
+        )
         seen = await teller.tell(seen)
     before = _status_before(seen, names)
     if before is None:
@@ -93,7 +102,9 @@ class _Teller:
     lane: Lane
     helpdesk: Helpdesk
     ledger: Ledger
+    files: Files
     settings: Settings
+    clock: Clock
     now: datetime
     pages: int
 
@@ -111,15 +122,16 @@ class _Teller:
             marks = [mark_of(campaign, self.settings) for campaign in known]
             refuse_foreign(self.ticket, marks, self.settings)
         drafted = reach = None
+        campaign = await self._campaign(known)
+        orders = await orders_on(self.helpdesk, self.ticket.id, since_the_last(known))
         with _noting(problems):
-            drafted = await self._draft(known)
+            drafted = await self._draft(campaign, known)
             problems += drafted.problems
         with _noting(problems):
-            campaign = await self._campaign(known)
-            reach = await self._reach(campaign)
+            letter = drafted.letter if drafted else None
+            reach = await self._reach(campaign, letter, Pick(orders.trial, seen.asked_at))
             if problem := nobody(campaign, reach):
                 problems.append(problem)
-        orders = await orders_on(self.helpdesk, self.ticket.id, since_the_last(known))
         asked_for = NEVER
         with _noting(problems):
             asked_for = start_asked_for(orders, self.settings, self.now)
@@ -130,6 +142,10 @@ class _Teller:
             who_print=reach.who_print if reach else "",
             planned=reach.all.planned if reach else 0,
         )
+        tried = None
+        if drafted and reach and reach.pick.picked and not problems:
+            tried = await self._try_out(drafted, reach.pick.picked, shown)
+            shown = replace(shown, tried_at=seen.asked_at)
         await self._post(
             _edition(shown, asked_for, told),
             tickets=self.channel == "ticket",
@@ -137,6 +153,9 @@ class _Teller:
             draft=drafted,
             description=_description(drafted),
             reach=reach,
+            tried=tried,
+            not_found=orders.trial if reach and not reach.pick.picked else "",
+            found=_found(drafted),
             when=await self._when(reach, asked_for) if reach and reach.all.planned else None,
             asked_for=None if asked_for == NEVER else asked_for,
             now=self.now,
@@ -167,16 +186,32 @@ class _Teller:
             html = render("preview.html", **facts, sample=False)
             await post_once(self.helpdesk, self.ticket.id, name, html)
 
-    async def _draft(self, known: Sequence[Campaign]) -> Draft:
+    async def _try_out(self, drafted: Draft, picked: Recipient, shown: Seen) -> Trial:
+        return await trial(
+            drafted,
+            picked,
+            self.ticket.id,
+            shown,
+            channel=self.lane.channel,
+            helpdesk=self.helpdesk,
+            files=self.files,
+            ledger=self.ledger,
+            settings=self.settings,
+            clock=self.clock,
+        )
+
+    async def _draft(self, campaign: Campaign, known: Sequence[Campaign]) -> Draft:
         chosen = await choose(
             self.ticket, known, helpdesk=self.helpdesk, settings=self.settings, now=self.now
         )
         return await draft(
             chosen,
             self.ticket,
-            self.channel,
+            self.lane.channel,
+            number=campaign.id,
             names=self.names,
             helpdesk=self.helpdesk,
+            files=self.files,
             settings=self.settings,
         )
 
@@ -196,13 +231,14 @@ class _Teller:
             correction_of=last.id if last and orders.whom is Whom.THE_SAME else "",
         )
 
-    async def _reach(self, campaign: Campaign) -> Reach:
+    async def _reach(self, campaign: Campaign, letter: Letter | None, pick: Pick) -> Reach:
         return await headcount(
             campaign,
             helpdesk=self.helpdesk,
             ledger=self.ledger,
-            settings=self.settings,
+            audience=await audience(letter, self.ledger, self.settings, self.now),
             pages=self.pages,
+            pick=pick,
         )
 
     async def _when(self, reach: Reach, asked_for: datetime) -> When:
@@ -246,6 +282,11 @@ def _edition(shown: Seen, asked_for: datetime, problems: Sequence[object]) -> st
     """Changes when a note would tell of something else, or is asked for anew."""
     told = f"{shown} {asked_for} {problems}"
     return sha256(told.encode()).hexdigest()[:8]
+
+
+def _found(drafted: Draft | None) -> list[Finding]:
+    """What is hard to read in it for some."""
+    return findings(drafted.message.html, lang=drafted.message.lang) if drafted else []
 
 
 def _description(drafted: Draft | None) -> str:

@@ -82,6 +82,7 @@ async def _all(
     nothing = ("",) * (len(_headings(campaign)) - len(_HEADINGS))
     async for left_out in deliveries.left_out(campaign.id):
         why = left_out_words(campaign.channel)[left_out.reason]
+        why += f": {left_out.detail}" if left_out.detail else ""
         yield (*_left_out_cells(left_out, why, lists.get(left_out.list_id, "")), *nothing)
 
 

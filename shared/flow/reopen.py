@@ -24,10 +24,10 @@ from shared.domain.recipient import (
     address_key,
     normalise_address,
     recipient_key,
-    recipient_of,
 )
 from shared.domain.round import MENDABLE
 from shared.errors import BlockedError, PermanentError
+from shared.flow.audience import Audience
 from shared.flow.enqueue import Lane
 from shared.flow.expand import changed, lists_on, next_members, sort_out
 from shared.flow.ordered import orders_on, start_asked_for
@@ -64,6 +64,7 @@ async def reopen(
     lane: Lane,
     helpdesk: Helpdesk,
     ledger: Ledger,
+    audience: Audience,
     settings: Settings,
     clock: Clock,
 ) -> Campaign:
@@ -80,7 +81,7 @@ async def reopen(
     if _JUDGED not in campaign.steps:
         await settle_by_hand(campaign.id, orders.verdicts, ledger=ledger, clock=clock)
         campaign = await ledger.campaigns.save(campaign.did(_JUDGED))
-    look = _Look(names, lane, helpdesk, ledger, settings, clock, clock() + _LONGEST)
+    look = _Look(names, lane, helpdesk, ledger, audience, settings, clock, clock() + _LONGEST)
     if _MENDED not in campaign.steps:
         campaign = await look.at_those_not_reached(campaign)
     wants_new = orders.whom is Whom.NEW_TOO and not campaign.correction_of
@@ -98,6 +99,7 @@ class _Look:
     lane: Lane
     helpdesk: Helpdesk
     ledger: Ledger
+    audience: Audience
     settings: Settings
     clock: Clock
     until: datetime
@@ -177,7 +179,7 @@ class _Look:
         today = {m: who for m, person in found.items() if (who := self._today(person))}
         calls = ceil(len(members) / _IDS_A_CALL)
         unknown = sorted({one.address for one in today.values() if not one.user})
-        if self.lane.asked is None or not unknown:
+        if self.lane.channel.name != "ticket" or not unknown:
             return today, calls
         users = await self._users_at(unknown)
         known = {m: replace(r, user=r.user or users.get(r.address, 0)) for m, r in today.items()}
@@ -231,7 +233,7 @@ class _Look:
                 return await self._read_anew(campaign)
             there, cursor = found
             new = {str(one): one for one in there if str(one) not in members}
-            planned, left_out = sort_out(campaign, list_, new.values(), ids, self.settings)
+            planned, left_out = sort_out(campaign, list_, new.values(), ids, self.audience)
             await self._add(campaign, planned, left_out)
             members.update(new)
             campaign = await campaigns.save(replace(campaign, cursor=cursor))
@@ -249,7 +251,8 @@ class _Look:
         self, campaign: Campaign, planned: Sequence[Delivery], left_out: Sequence[LeftOut]
     ) -> None:
         unknown = [one.recipient.address for one in planned if not one.recipient.user]
-        users = await self._users_at(unknown) if self.lane.asked and unknown else {}
+        of_tickets = self.lane.channel.name == "ticket"
+        users = await self._users_at(unknown) if of_tickets and unknown else {}
         added = []
         for one in planned:
             who = one.recipient
@@ -265,8 +268,7 @@ class _Look:
 
     def _today(self, member: Member) -> Recipient | None:
         """The member as a recipient; None when they cannot be reached."""
-        allowed, made_up = self.settings.allowed, self.settings.campaign_users
-        recipient = recipient_of(member, allowed, made_up)
+        recipient = self.audience.recipient(member)
         return recipient if isinstance(recipient, Recipient) else None
 
     # --- when all of them are in place ---

@@ -121,7 +121,7 @@ async def _attach_message(
 ) -> None:
     """What was sent. Raises PermanentError when it is not in store any more, or not taken."""
     try:
-        archived = await channel.archive(campaign.id, await messages.of(campaign.id))
+        archived = await channel.archive(campaign.id, (await messages.of(campaign.id)).message)
     except LookupError as error:
         raise PermanentError(str(error)) from error
     name = f"melding-{_edition(campaign)}{archived.suffix}"

@@ -38,7 +38,9 @@ REASON = {
     Reason.NOT_MAILED: "Meldingen ligger på saken, men Pureservice har ikke sendt den",
     Reason.STILL_QUEUED: "Meldingen ligger fortsatt i utboksen til Pureservice",
     Reason.SETTLED_BY_HAND: "Var usikkert, og er avklart for hånd",
+    Reason.BOUNCED: "Kom i retur etter at den var sendt",
     Reason.REPLACED: "Erstattet av en forsendelse med ny kontaktinformasjon",
+    Reason.SUPPRESSED: "Adressen er sperret",
     Reason.ERASED: "Personopplysningene er slettet på forespørsel",
 }
 
@@ -63,6 +65,8 @@ LEFT_OUT = {
     LeftOutReason.DISABLED: "Er deaktivert i Pureservice",
     LeftOutReason.NOT_ON_TEST_LIST: "Står ikke på testlisten",
     LeftOutReason.CAMPAIGN_USER: "Er en av de oppdiktede brukerne som starter masseutsendelser",
+    LeftOutReason.SUPPRESSED: "Adressen er sperret",
+    LeftOutReason.MISSING_VALUE: "Meldingen nevner noe som ikke er registrert på mottakeren",
     LeftOutReason.GONE: "Finnes ikke lenger i Pureservice",
 }
 

@@ -1,5 +1,6 @@
 """The benchmark sees what it says it sees; and what it measures holds for small campaigns too."""
 
+import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -118,3 +119,37 @@ def test_what_is_settled_costs_nothing_to_look_after() -> None:
     assert max(looks.account for looks in cost.looks) <= 20
     assert cost.planning.transactions <= 300 / 50 + cost.planning.pages
     assert cost.planning.rows == 2 * 300
+
+
+def test_a_body_is_made_once_where_all_mails_are_alike_and_else_for_each() -> None:
+    made = [(of.mails, of.bodies) for of in bench.building(20)]
+    assert made == [(20, 1), (20, 20), (2, 2)]
+
+
+def test_all_mails_arrive_over_as_many_connections_as_their_reuse_allows() -> None:
+    for anew, kept in bench.sending(24, reuse=10):
+        assert (anew.arrived, anew.connections) == (24, 24)
+        assert kept.arrived == 24
+        assert 3 <= kept.connections <= (3 if kept.at_a_time == 1 else 8 + 2)
+
+
+def test_what_mail_takes_is_told_line_by_line(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "shared")  # the benchmark sets it as well; this sets it back
+    assert bench.main(["--part", "mail", "--mails", "10"]) == 0
+    told = capsys.readouterr().out
+    rows = [line.split("│")[1:-1] for line in told.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row[:2]] for row in rows] == [
+        ["10 alike", "1"],
+        ["10 filled in", "10"],
+        ["1 with 1 MB", "1"],
+        ["plain × 1", "10 anew"],
+        ["plain × 1", "1 kept"],
+        ["plain × 8", "10 anew"],
+        ["plain × 8", "8 kept"],
+        ["STARTTLS × 1", "10 anew"],
+        ["STARTTLS × 1", "1 kept"],
+        ["STARTTLS × 8", "10 anew"],
+        ["STARTTLS × 8", "8 kept"],
+    ]

@@ -7,10 +7,15 @@ from xml.etree import ElementTree
 import pytest
 from pydantic import TypeAdapter
 
-from shared.domain.delivery import Status
+from shared.domain.delivery import NEVER, Status
+from shared.domain.letter import known_placeholders
+from shared.domain.orders import orders_in
+from shared.domain.placeholders import Template
+from shared.flow.trial import MARK
 from shared.flow.wording import STATUS, left_out_words, reasons
 from shared.settings import Settings
 from tests.docs.test_docs import DOCUMENTS, ROOT, codes, rows, section, text_of
+from tests.examples import settings
 
 USER_GUIDE, SETUP_GUIDE = "docs/brukerveiledning.md", "docs/oppsett.md"
 DRAWINGS = sorted(ROOT.glob("docs/bilder/*"))
@@ -65,6 +70,8 @@ def test_what_must_be_made_in_pureservice_has_the_name_that_is_looked_for(headin
         f"{default('EMAIL_RATE')} i minuttet",
         f"{default('MAIL_MAX_MEGABYTES')} MB",
         f"vært over i {default('RETENTION_DAYS')} dager",
+        f"sperret i {default('SUPPRESS_BOUNCED_DAYS')} dager",
+        f"«{MARK}» foran emnet",
     ],
 )
 def test_case_workers_are_told_the_defaults(said: str) -> None:
@@ -88,6 +95,48 @@ def test_the_ten_settings_that_matter_are_ten_and_none_that_is_required_is_forgo
     assert set(ten) <= Settings.model_fields.keys()
     required = {name for name, field in Settings.model_fields.items() if field.is_required()}
     assert required - codes(told) == set()
+
+
+@pytest.mark.parametrize(
+    ("heading", "setting"), [("Brevhodet", "LETTERHEADS"), ("Egne felt", "RECIPIENT_FIELDS")]
+)
+def test_what_the_set_up_guide_has_them_copy_is_taken(heading: str, setting: str) -> None:
+    [copied] = re.findall(r"```json\n(.+?)```", section(SETUP_GUIDE, heading), re.DOTALL)
+    assert getattr(settings(**{setting: copied}), setting)
+
+
+# --- what case workers write ---
+
+PLACEHOLDERS = "Flettefelt: navn og annet som er ulikt"
+
+
+@pytest.mark.parametrize(
+    ("channel", "not_there"), [("email", ""), ("ticket", "ikke med én sak per mottaker")]
+)
+def test_every_placeholder_is_explained_and_no_other_is(channel: str, not_there: str) -> None:
+    told = rows(section(USER_GUIDE, PLACEHOLDERS))
+    here = {name for name, cells in told.items() if not not_there or not_there not in cells[0]}
+    assert here == known_placeholders(channel, own_fields={})
+
+
+def test_every_placeholder_that_the_guides_show_can_be_written_so() -> None:
+    text = section(USER_GUIDE, PLACEHOLDERS) + section(USER_GUIDE, "Når noe mangler")
+    own = {"kundenummer": "user.cf_3"}
+    known = known_placeholders("email", own)
+    whole = [line for line in text.splitlines() if line.startswith("    ") and "{" in line]
+    whole += [code for code in codes(text) if code.startswith("{{")]
+    assert len(whole) > 3
+    for shown in whole:
+        assert Template.of(shown, html=False, known=known).names
+
+
+def test_every_line_that_the_guide_has_them_write_in_a_note_is_understood() -> None:
+    kinds = r"(?:start|mottakere|usikre|usikker|prøve)\b[^:\n`]*:[^\n`]+"
+    lines = re.findall(rf"^ {{4}}({kinds})$|`({kinds})`", text_of(USER_GUIDE), re.MULTILINE)
+    written = {one or other for one, other in lines}
+    assert {line.partition(":")[0].split()[0] for line in written} >= {"start", "prøve", "usikker"}
+    for line in written:
+        assert orders_in([(f"<p>{line}</p>", NEVER)]).unclear == ""
 
 
 # --- what stands in notes, reports and spreadsheets ---

@@ -46,7 +46,7 @@ from shared.flow.frozen import Messages
 from shared.flow.poison import poison
 from shared.flow.watch import Watch
 from shared.flow.wording import log_entry
-from shared.ledger import Ledger
+from shared.ledger import TABLES, Ledger
 from shared.ledger.channels import Channels
 from shared.ports import Archived, Herald, Note, Promise, Receipt
 from tests.examples import settings
@@ -64,6 +64,19 @@ class RecordingChannel:
     gates: tuple[str, ...] = ("email",)
     promise: Promise = Promise.NEITHER
     time_limit: timedelta = timedelta(seconds=60)
+    first_check: timedelta = timedelta(minutes=2)
+    longest_wait: timedelta = timedelta(hours=1)
+    limit: int = 20 * 1024 * 1024
+    tried_out: list[tuple[str, Message]] = field(default_factory=list)
+
+    async def begins(self, delivery: OpenDelivery) -> str:
+        return delivery.note
+
+    async def largest(self) -> int:
+        return self.limit
+
+    async def try_out(self, message: Message, address: str) -> None:
+        self.tried_out.append((address, message))
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         receipt = self.answer(delivery)
@@ -100,13 +113,12 @@ class House:
             transport=httpx.ASGITransport(self.simulator),
             sleep=self._sleep,
         )
-        names = ("campaigns", "deliveries", "channels", "users")
-        self.tables = {name: MemoryTable() for name in names}
+        self.tables = {name: MemoryTable() for name in TABLES}
         self.ledger = Ledger.on(**self.tables)
         self.files = MemoryFiles()
         self.messages = Messages(self.files)
         self.queue = MemoryQueue()
-        self.channel = RecordingChannel()
+        self.channel = RecordingChannel(limit=self.settings.MAIL_MAX_MEGABYTES * 1024 * 1024)
         email = Pace(
             "email",
             self.settings.EMAIL_RATE,

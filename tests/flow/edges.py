@@ -11,6 +11,7 @@ from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, delivery_id
 from shared.domain.message import Message, Sender
 from shared.domain.recipient import LeftOut, Recipient
+from shared.flow.audience import Audience
 from shared.flow.enqueue import DeliverItem, Lane
 from shared.flow.frozen import Messages, store_message
 from shared.flow.watch import Watch
@@ -150,6 +151,11 @@ async def under_way(
     stored = await house.ledger.campaigns.create(replace(campaign, **changes))
     assert stored
     return stored
+
+
+def everybody_of(house: "House") -> Audience:
+    """An audience that nobody is barred from but by the settings."""
+    return Audience(house.settings.allowed, house.settings.campaign_users, (), None)
 
 
 def item_for(delivery: Delivery) -> str:

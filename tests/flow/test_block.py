@@ -25,6 +25,11 @@ PROBLEMS = {
     "empty_message": ({}, "mangler emne eller tekst"),
     "unreadable_file": ({"name": "Årsplan <1>.pdf"}, "«Årsplan &lt;1&gt;.pdf»"),
     "too_large": ({"megabytes": "20"}, "større enn 20 MB"),
+    "wrong_placeholder": (
+        {"placeholder": "{{ fornavn }}", "why": "unknown", "instead": "recipient.first_name"},
+        "Mente du «recipient.first_name»",
+    ),
+    "no_logo": ({"name": "våpen.png"}, "logoen «våpen.png»"),
     "no_lists": ({}, "ikke koblet til noen mottakerliste"),
     "only_deleted_lists": ({}, "merket for sletting"),
     "unreadable_list": ({"name": "Skoler & barnehager"}, "«Skoler &amp; barnehager»"),

@@ -11,7 +11,7 @@ from shared.domain.recipient import LeftOutReason
 from shared.errors import UtsendelseError
 from shared.flow.correct import plan_correction
 from tests.flow.conftest import House
-from tests.flow.edges import Moments, Stop, another, stop
+from tests.flow.edges import Moments, Stop, another, everybody_of, stop
 from tests.flow.test_reopen import ATTENTION, READY, Scene, carry_on, scene, words
 
 PEOPLE = ("kari", "ola", "per", "eva", "tor")
@@ -177,7 +177,7 @@ async def test_very_many_are_planned_over_several_looks_and_all_of_them_get_it(
             campaign,
             helpdesk=house.helpdesk,
             ledger=house.ledger,
-            settings=house.settings,
+            audience=everybody_of(house),
             enough=enough,
         )
         assert (campaign.phase, campaign.cursor.memberships) == (Phase.EXPANDING, page)

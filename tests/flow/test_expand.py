@@ -16,11 +16,14 @@ from shared.domain.campaign import Campaign, Phase, RecipientList
 from shared.domain.helpdesk import MemberPage
 from shared.domain.recipient import LeftOutReason, Member, MemberKind
 from shared.errors import BlockedError, DoubtfulError, StorageError
+from shared.flow.audience import Audience
 from shared.flow.expand import expand
-from shared.ledger import Ledger
+from shared.ledger import TABLES, Ledger
 from tests.examples import settings as example_settings
 from tests.fakes import MemoryTable
 from tests.flow.edges import Edge, Moments, Stop, another, stop
+
+EVERYBODY = Audience(example_settings().allowed, example_settings().campaign_users, (), None)
 
 READY, ATTENTION = "Utsending – klar", "Utsending – må sjekkes"
 
@@ -333,8 +336,7 @@ class Reading:
 
     def __init__(self, helpdesk, *, pages=20):
         self.helpdesk, self.pages, self.ticks = helpdesk, pages, 0
-        names = ("campaigns", "deliveries", "channels", "users")
-        self.tables = {name: MemoryTable() for name in names}
+        self.tables = {name: MemoryTable() for name in TABLES}
         self.ledger = Ledger.on(**self.tables)
 
     async def tick(self, helpdesk=None, ledger=None):
@@ -356,7 +358,7 @@ class Reading:
                 campaign,
                 helpdesk=helpdesk or self.helpdesk,
                 ledger=ledger,
-                settings=example_settings(),
+                audience=EVERYBODY,
                 pages=self.pages,
             )
 

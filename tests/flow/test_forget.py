@@ -132,6 +132,7 @@ async def test_with_nothing_to_do_the_campaigns_are_read_once_and_no_delivery_is
     assert moments.passed == [
         "before campaigns.query",  # the alerts
         "before users.query",
+        "before suppressions.query",
         "before campaigns.query",
     ]
     assert stored(house) == before

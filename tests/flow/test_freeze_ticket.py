@@ -30,7 +30,7 @@ async def frozen(house, number):
     await house.discover()
     campaign = await house.campaign(number)
     assert campaign.phase is Phase.APPROVED
-    return await house.messages.of(campaign.id)
+    return (await house.messages.of(campaign.id)).message
 
 
 async def blocked(house, number) -> str:

@@ -224,7 +224,7 @@ async def test_the_files_are_on_the_ticket_and_not_for_end_users(house):
     }
     for name in our_files(house, number):
         assert house.files_on(number)[name]["isVisible"] is False
-    archived = await house.channel.archive("", await house.messages.of(f"{number}-1"))
+    archived = await house.channel.archive("", (await house.messages.of(f"{number}-1")).message)
     assert content(house, number, f"melding-{number}-1.eml") == archived.data
 
 

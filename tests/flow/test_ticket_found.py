@@ -20,7 +20,7 @@ from shared.errors import ThrottledError, TransientError
 from shared.flow.account import LONGEST_ROUND
 from shared.flow.expand import LOOK_UPS_PER_TICK, expand
 from shared.flow.verify import AT_ONCE
-from tests.flow.edges import another, under_way
+from tests.flow.edges import another, everybody_of, under_way
 
 READY = "Utsending – klar"
 BY_MAIL = {"TICKET_MESSAGE_VIA": "email", "TICKET_REPLY_TO": "servicedesk@example.org"}
@@ -348,7 +348,7 @@ async def test_so_many_companies_are_looked_up_in_a_tick_and_the_rest_at_the_nex
     while campaign.phase is Phase.EXPANDING:
         before = len(helpdesk.looked_up)
         campaign = await expand(
-            campaign, helpdesk=helpdesk, ledger=house.ledger, settings=house.settings
+            campaign, helpdesk=helpdesk, ledger=house.ledger, audience=everybody_of(house)
         )
         told.append(len(helpdesk.looked_up) - before)
     assert max(told) < LOOK_UPS_PER_TICK + 500  # a page is never left half read

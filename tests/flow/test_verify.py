@@ -26,6 +26,7 @@ class Provider:
 
     answer: Callable[[OpenDelivery], Outcome | None] = lambda one: GONE_OUT
     asked: list[list[str]] = field(default_factory=list)
+    first_check = longest_wait = timedelta()
 
     async def find(self, delivery: OpenDelivery) -> str:
         raise AssertionError("nothing was interrupted")
@@ -57,9 +58,9 @@ async def submit(house, campaign, id_: str) -> None:
 
 
 async def look(house, campaign, provider: Provider) -> None:
-    await verify(
-        campaign, provider, ledger=house.ledger, settings=house.settings, clock=house.clock
-    )
+    patience = house.settings.first_check, house.settings.longest_wait
+    provider.first_check, provider.longest_wait = patience
+    await verify(campaign, provider, ledger=house.ledger, clock=house.clock)
 
 
 async def the_only(house, campaign):

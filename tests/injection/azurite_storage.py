@@ -9,11 +9,12 @@ from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue import TextBase64DecodePolicy
 from azure.storage.queue.aio import QueueServiceClient
 
+from shared.ledger import TABLES
 from shared.ports import Clock
 from tests.examples import settings
 from tests.injection.memory_storage import Waiting
 
-TABLES, CONTAINERS = ("campaigns", "deliveries", "channels", "users"), ("campaigns",)
+CONTAINERS = ("campaigns",)
 QUEUES = (settings().DELIVER_EMAIL_QUEUE, settings().DELIVER_TICKET_QUEUE)
 
 

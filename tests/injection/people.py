@@ -1,13 +1,17 @@
 """What people have made ready, what they see and what they do: the words of the scripts."""
 
+import email
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import date
 
 from azure.functions import HttpRequest
 
 from dev.pureservice.seed import MESSAGE_TYPE, PDF, add_company, add_file, add_member, add_user
 from dev.pureservice.world import Row
+from shared.adapters.bounce_mail import read_bounce
+from shared.domain.bounce import Report
 from shared.flow.wording import REFERENCE
 from shared.ledger.erasure import FORGOTTEN
 from tests.injection.memory_storage import MemoryStorage
@@ -352,12 +356,62 @@ async def settle_over_http(town: Town, number: int) -> bool:
     return done
 
 
+def a_mail_comes_back(town: Town, number: int) -> None:
+    """A report of the first that left, twice, and one of a mail that is not known by its name."""
+    mail, now = town.mailbox.mails[0], town.house.clock()
+    [address] = mail.rcpt_tos
+    ours = email.message_from_bytes(mail.original_content or b"")["Message-ID"]
+    for name in (ours, ours, "<unknown@example.net>"):
+        mime = _REPORT.format(address=address, name=name).encode()
+        town.came_back.append(Report(now, tuple(read_bounce(mime))))
+
+
+_REPORT = """\
+Content-Type: multipart/report; report-type=delivery-status; boundary="x"
+
+--x
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; {address}
+Action: failed
+Status: 5.1.1
+
+--x
+Content-Type: text/rfc822-headers
+
+Message-ID: {name}
+
+--x--
+"""
+
+
+async def the_day_passes(town: Town, number: int) -> bool:
+    """When it has been taken in, and not before."""
+    if not await town.eyes.ledger.bounces.owed(date.max):
+        return False
+    town.house.clock.tick(days=1)
+    return True
+
+
 def erase(address: str) -> Asks:
     async def do(town: Town, number: int) -> bool:
         found = await _ask(town, "find_person", {"address": address})
         return found and await _ask(town, "erase_person", {"address": address})
 
     return do
+
+
+def suppress(address: str) -> Asks:
+    async def do(town: Town, number: int) -> bool:
+        return await _ask(town, "suppress", {"address": address, "reason": "by_hand"})
+
+    return do
+
+
+def put_the_logo(town: Town, number: int) -> None:
+    _in_memory(town).blobs["campaigns"]["letterheads/vaapen.png"] = b"PNG"
 
 
 async def _ask(town: Town, function: str, body: object, **route: str) -> bool:

@@ -4,6 +4,7 @@ import email
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Reason, Status
@@ -37,7 +38,7 @@ class Script:
     scene: Callable[[Town], int]  #: sets it up; the number of the campaign's ticket
     people: tuple[Deed, ...] = ()
     accidents: tuple[Accident, ...] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     # what must have come of it
     statuses: frozenset[str] = frozenset({SOLVED})  #: that the ticket may have
     phases: tuple[Phase, ...] = (Phase.DONE,)  #: of its campaigns
@@ -120,7 +121,8 @@ class Script:
         assert max(got.values(), default=0) <= self.at_most, got
         for one in deliveries:
             if one.status is not Status.UNCERTAIN:
-                assert bool(got[one.id]) == (one.status is Status.SENT), one.status
+                left = one.status is Status.SENT or one.reason is Reason.BOUNCED
+                assert bool(got[one.id]) == left, one.status
 
     def check_told(self, house: House, number: int, found: Iterable[Campaign]) -> None:
         """The ticket has one of everything."""

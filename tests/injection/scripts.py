@@ -20,6 +20,7 @@ from tests.injection.people import (
     SOLVED,
     ÅSE,
     Does,
+    a_mail_comes_back,
     a_person_and_a_company,
     alerted,
     allow_only,
@@ -52,6 +53,7 @@ from tests.injection.people import (
     our_password_is_wrong,
     put_a_company_on_the_list,
     put_on_the_list,
+    put_the_logo,
     put_the_message_back,
     remove_the_mark,
     rename_status,
@@ -60,7 +62,9 @@ from tests.injection.people import (
     settle_over_http,
     soon,
     status_is,
+    suppress,
     take_the_first_off_the_list,
+    the_day_passes,
     the_queue_gives_up,
     ticket_forgotten,
     ticket_left,
@@ -125,6 +129,12 @@ PLAIN: Sequence[Script] = (
 )
 
 ACCIDENTS: Sequence[Script] = (
+    Script(
+        "a letterhead without its logo",
+        two_and_a_double,
+        (mended(put_the_logo),),
+        settings={"LETTERHEADS": {"default": {"header": "Fjordvik", "logo": "vaapen.png"}}},
+    ),
     # while it is being read and started
     Script(
         "reading is interrupted",
@@ -211,7 +221,8 @@ ACCIDENTS: Sequence[Script] = (
     Script(
         "the frozen message is out of reach",
         two_and_a_double,
-        accidents=(Accident("storage GET campaigns in _read", Trouble.REFUSED),),
+        (Deed(told("/start-"), soon(Accident("storage GET campaigns in _read", Trouble.REFUSED))),),
+        settings={"UNDO_SECONDS": "60"},
     ),
     Script(
         "the frozen message is lost, and found",
@@ -261,6 +272,13 @@ ACCIDENTS: Sequence[Script] = (
         settings=SLOWLY,
         outcomes=SENT_OR_SKIPPED,
     ),
+    Script(
+        "somebody is suppressed midway",
+        two_and_a_double,
+        (Deed(mail_left, suppress(OLA)),),
+        settings=SLOWLY,
+        outcomes=SENT_OR_SKIPPED,
+    ),
     # while it is reported
     Script(
         "files are refused",
@@ -278,6 +296,16 @@ ACCIDENTS: Sequence[Script] = (
         two_and_a_double,
         accidents=(Accident("http PATCH /ticket/{id} in _solve", people=helpdesk_says(400)),),
         statuses=frozenset({RUNNING, SOLVED}),
+    ),
+    Script(
+        "a mail comes back after the report",
+        two_and_a_double,
+        (
+            Deed(status_is(SOLVED), a_mail_comes_back),
+            Deed(always, the_day_passes),
+            Deed(told("/retur-"), nothing),
+        ),
+        outcomes=SENT_OR_FAILED,
     ),
     # all the time
     Script(

@@ -22,6 +22,8 @@ REACHES_NOBODY: Mapping[str, str] = {
     "await self.turn()": "the same",
     "allowance.write()": "the same, and counts",
     "await self.sleep(": "what the others wait with",
+    "channel.begins(": "asks who rests, which only matters where there is more than one transport",
+    "_channel(gate, now)).gate_until": "the same",
     "aclosing(": "opens what is inside of it, which is met",
 }
 

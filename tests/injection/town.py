@@ -8,7 +8,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import ModuleType
 from typing import Any, Protocol, Self
@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from dev.host.app import Function
 from shared.bootstrap import Services, bootstrap
+from shared.domain.bounce import Report
 from shared.errors import UtsendelseError
 from tests.flow.conftest import House
 from tests.injection.loop import Loop
@@ -28,6 +29,7 @@ from tests.injection.memory_storage import Waiting
 from tests.injection.moments import Course, Line, Stop, Trouble
 from tests.injection.transports import (
     HelpdeskTransport,
+    Inbox,
     Mailbox,
     MailGate,
     StorageSession,
@@ -78,6 +80,7 @@ class Town:
     storage: Storage
     course: Course
     mailbox: Mailbox = field(default_factory=Mailbox)
+    came_back: list[Report] = field(default_factory=list)  #: reports of mails that were lost
     messages: defaultdict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
     start_anew: bool = False  #: the app has been set up anew
     giving_up: int = 0  #: so many items go to the poison queue before one is served
@@ -120,6 +123,7 @@ class Town:
     async def _start(self) -> None:
         gate = MailGate(self.mailbox, self._line)
         services = self._services(self._line, self._loop.listen(gate.connect))
+        services = replace(services, inbox=Inbox(self.came_back, self._line))
         self.app.module.services = services  # type: ignore[attr-defined]
         self._process = AsyncExitStack()
         self._process.push_async_callback(services.helpdesk.close)

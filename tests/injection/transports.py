@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
@@ -11,6 +13,8 @@ import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from dev.azurite import ACCOUNT
+from shared.domain.bounce import Report
+from shared.errors import TransientError
 from tests.injection.memory_storage import Response
 from tests.injection.moments import Line, Trouble
 
@@ -61,6 +65,27 @@ class HelpdeskTransport(httpx.AsyncBaseTransport):
             lost=httpx.ReadError("lost"),
             lie=lambda: httpx.Response(503, json={"message": "The service is unavailable."}),
         )
+
+
+@dataclass
+class Inbox:
+    """The mailbox that reports of lost mails come to, as `shared.flow.bounce.Inbox`."""
+
+    mails: list[Report]
+    line: Line
+
+    async def reports(self, since: datetime) -> AsyncIterator[Report]:
+        async def found() -> list[Report]:
+            return [mail for mail in self.mails if mail.received >= since]
+
+        def lie() -> list[Report]:
+            raise TransientError("503")
+
+        error = TransientError("no answer")
+        for mail in await self.line.exchange(
+            "http GET /reports", since, found, refused=error, lost=error, lie=lie
+        ):
+            yield mail
 
 
 class Mailbox:

@@ -54,6 +54,7 @@ class Provider:
     gates: tuple[str, ...] = ()
     promise = Promise.NEITHER
     time_limit = timedelta(seconds=60)
+    first_check, longest_wait = timedelta(minutes=2), timedelta(hours=1)
     #: A request that nobody waits for any more may arrive so many seconds after its send began.
     latest = float("inf")
 
@@ -72,6 +73,15 @@ class Provider:
         return self
 
     # --- the channel ---
+
+    async def begins(self, delivery: OpenDelivery) -> str:
+        return delivery.note
+
+    async def largest(self) -> int:
+        return 20 * 1024 * 1024
+
+    async def try_out(self, message: Message, address: str) -> None:
+        """Nobody counts those."""
 
     async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
         """Ends in an answer or at the time limit, wherever it is then."""

@@ -36,6 +36,11 @@ def test_azure_finds_every_function_and_what_triggers_it(app: Worker) -> None:
         "lists": ["timerTrigger", "%LISTS_SCHEDULE%"],
         "forget": ["timerTrigger", "%FORGET_SCHEDULE%"],
         "campaign_progress": ["httpTrigger", "campaigns/{campaign}", ["GET"], "FUNCTION"],
+        "bounces": ["timerTrigger", "%BOUNCES_SCHEDULE%"],
+        "acs_reports": ["httpTrigger", "bounces/acs", ["POST", "OPTIONS"], "FUNCTION"],
+        "suppress": ["httpTrigger", "suppressions/add", ["POST"], "FUNCTION"],
+        "lift_suppression": ["httpTrigger", "suppressions/lift", ["POST"], "FUNCTION"],
+        "find_suppression": ["httpTrigger", "suppressions/find", ["POST"], "FUNCTION"],
         "settle_uncertain": [
             "httpTrigger",
             "campaigns/{campaign}/uncertain",
