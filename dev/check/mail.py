@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiosmtplib import SMTPException, SMTPResponseException
 
 from dev.check.findings import Finding, Findings, missing, ok, unknown, warning
-from shared.adapters.smtp import SmtpChannel, Stage, _Progress
+from shared.adapters.smtp import SmtpTransport, Stage, _Progress
 from shared.domain.html import one_line
 from shared.domain.message import Sender
 from shared.errors import StoppedError
@@ -62,7 +62,7 @@ class _NoFiles:
         raise NotImplementedError
 
 
-class _MailServer(SmtpChannel):
+class _MailServer(SmtpTransport):
     """Begins as a delivery does, and stops before there is a recipient."""
 
     async def try_senders(self, envelopes: Sequence[str]) -> Findings:

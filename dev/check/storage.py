@@ -11,9 +11,9 @@ from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
 from dev.check.findings import Finding, Findings, missing, ok, unknown
+from shared.ledger import TABLES
 from shared.settings import Settings
 
-TABLES = ("campaigns", "deliveries", "channels", "users")
 CONTAINERS = ("campaigns",)
 
 _SECONDS = 20.0
