@@ -190,7 +190,7 @@ module storage 'storage.bicep' = {
       deliverTicketQueue
       '${deliverTicketQueue}-poison'
     ]
-    tables: ['campaigns', 'deliveries', 'channels', 'users']
+    tables: ['campaigns', 'deliveries', 'channels', 'users', 'references', 'suppressions', 'audit']
     containers: ['campaigns', 'packages']
     principalId: identity.properties.principalId
     workspaceId: monitoring.outputs.workspaceId
