@@ -33,6 +33,12 @@ param keyVault string
 @description('Whether the mail server wants a password.')
 param logsIn bool
 
+@description('Whether Graph is reached by an app registration of its own, with a secret.')
+param graphSecret bool
+
+@description('Whether Communication Services is reached by a key.')
+param acsByKey bool
+
 @description('Whether a webhook is told of alerts.')
 param alertWebhook bool
 
@@ -112,6 +118,8 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
     AzureWebJobsStorage__clientId: clientId
     PURESERVICE_KEY: '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=pureservice-key)'
     SMTP_PASSWORD: logsIn ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=smtp-password)' : ''
+    GRAPH_CLIENT_SECRET: graphSecret ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=graph-client-secret)' : ''
+    ACS_CONNECTION_STRING: acsByKey ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=acs-connection-string)' : ''
     ALERT_WEBHOOK: alertWebhook ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=alert-webhook)' : ''
     APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnection
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${clientId};Authorization=AAD'

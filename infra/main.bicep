@@ -21,11 +21,29 @@ param onlySendTo string
 @description('PURESERVICE_URL: the address you use in the browser, up to the host name.')
 param pureserviceUrl string
 
-@description('SMTP_HOST: the mail server.')
-param smtpHost string
+@description('EMAIL_TRANSPORTS: what e-mail is sent by, in the order to try: smtp, graph, acs. See docs/transports.md.')
+param emailTransports string = 'smtp'
+
+@description('SMTP_HOST: the mail server. Needed where emailTransports has smtp.')
+param smtpHost string = ''
 
 @description('SMTP_USER: whom to log in as. With one, the secret smtp-password is read from the key vault.')
 param smtpUser string = ''
+
+@description('GRAPH_TENANT_ID: where the mailboxes are in another tenant than this. Empty: by the app\'s identity.')
+param graphTenantId string = ''
+
+@description('GRAPH_CLIENT_ID: the app registration there. With one, the secret graph-client-secret is read from the key vault.')
+param graphClientId string = ''
+
+@description('ACS_ENDPOINT: the Communication Services resource, which the app\'s identity must have a role at.')
+param acsEndpoint string = ''
+
+@description('Whether ACS is reached by a key. With true, the secret acs-connection-string is read from the key vault; acsEndpoint stays empty.')
+param acsByKey bool = false
+
+@description('BOUNCE_MAILBOX: the mailbox that bounces come to, read through Graph. Empty: none is read.')
+param bounceMailbox string = ''
 
 @description('MAIL_FROM: the sender\'s address.')
 param mailFrom string
@@ -73,6 +91,7 @@ var defaults = {
   ACCOUNT_SCHEDULE: '0 * * * * *'
   LISTS_SCHEDULE: '0 30 3 * * *'
   FORGET_SCHEDULE: '0 0 4 * * *'
+  BOUNCES_SCHEDULE: '0 */5 * * * *'
 
   PURESERVICE_PREFIX: '/agent/api'
   PURESERVICE_AUTH: 'key'
@@ -111,13 +130,24 @@ var defaults = {
   SMTP_PORT: '587'
   SMTP_TLS: 'starttls'
   SMTP_TIMEOUT_SECONDS: '60'
+  SMTP_MESSAGES_PER_CONNECTION: '100'
+  GRAPH_URL: 'https://graph.microsoft.com/v1.0'
+  GRAPH_TIMEOUT_SECONDS: '30'
+  ACS_TIMEOUT_SECONDS: '30'
+  ACS_CHECK_SECONDS: '60'
+  ACS_WAIT_MINUTES: '60'
+  MAIL_LANGUAGE: 'nb'
   MAIL_ENVELOPE_FROM: ''
   SENDERS: '{}'
+  LETTERHEADS: '{}'
+  RECIPIENT_FIELDS: '{}'
   MAIL_MAX_MEGABYTES: '20'
+  TEST_RECIPIENTS: ''
   EMAIL_RATE: '30'
   EMAIL_DAILY_QUOTA: '10000'
   EMAIL_WINDOW: ''
   EMAIL_WHEN_UNCERTAIN: 'hold'
+  SUPPRESS_BOUNCED_DAYS: '90'
 
   TICKET_STATUS: 'Venter - sluttbruker'
   TICKET_VISIBILITY: 'silent'
@@ -149,8 +179,13 @@ var given = {
   DELIVER_EMAIL_QUEUE: deliverEmailQueue
   DELIVER_TICKET_QUEUE: deliverTicketQueue
   PURESERVICE_URL: pureserviceUrl
+  EMAIL_TRANSPORTS: emailTransports
   SMTP_HOST: smtpHost
   SMTP_USER: smtpUser
+  GRAPH_TENANT_ID: graphTenantId
+  GRAPH_CLIENT_ID: graphClientId
+  ACS_ENDPOINT: acsEndpoint
+  BOUNCE_MAILBOX: bounceMailbox
   MAIL_FROM: mailFrom
   MAIL_FROM_NAME: mailFromName
   MAIL_REPLY_TO: mailReplyTo
@@ -222,6 +257,8 @@ module app 'app.bicep' = {
     packageContainer: '${storage.outputs.blobEndpoint}packages'
     keyVault: vault.outputs.name
     logsIn: !empty(smtpUser)
+    graphSecret: !empty(graphClientId)
+    acsByKey: acsByKey
     alertWebhook: alertWebhook
     insightsConnection: monitoring.outputs.insightsConnection
     workspaceId: monitoring.outputs.workspaceId
@@ -232,8 +269,14 @@ module app 'app.bicep' = {
 @description('The function app: what the workflow deploys to.')
 output functionApp string = app.outputs.name
 
-@description('Tells which of storage, Pureservice and mail server answer.')
+@description('Tells which of storage, Pureservice and what mail is sent by answer.')
 output health string = 'https://${app.outputs.hostName}/api/health'
+
+@description('The app\'s identity by client id: what Exchange calls AppId.')
+output identityClientId string = identity.properties.clientId
+
+@description('The app\'s identity by object id: what roles are given to.')
+output identityObjectId string = identity.properties.principalId
 
 @description('Where the secrets go.')
 output keyVault string = vault.outputs.name

@@ -1,7 +1,7 @@
-"""Is this set-up complete? Asks Pureservice, the mail server and the storage, and changes nothing.
+"""Is this set-up complete? Asks Pureservice, what mail is sent by and the storage; changes nothing.
 
-Says what is there, what is missing and how to make it. Pureservice and the storage are only read;
-the mail server is asked whether it takes our senders, and is never given a recipient.
+Says what is there, what is missing and how to make it. Pureservice, mailboxes and the storage are
+only read; a mail server is asked whether it takes our senders, and is never given a recipient.
 """
 
 from dev.check.command import check, main

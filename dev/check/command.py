@@ -16,6 +16,7 @@ import httpx
 
 import dev.check
 from dev.check.findings import Finding, Mark, missing, ok, summary, unknown, warning
+from dev.check.graph import GraphEdge
 from dev.check.mail import mail
 from dev.check.pureservice import pureservice
 from dev.check.storage import storage
@@ -69,6 +70,7 @@ async def check(
     say: Say,
     transport: httpx.AsyncBaseTransport | None = None,
     tls: ssl.SSLContext | None = None,
+    graph: GraphEdge | None = None,
     clock: Clock = lambda: datetime.now(UTC),
 ) -> bool:
     """Say each finding as soon as it is known; True when nothing is missing. Tells no secrets."""
@@ -76,6 +78,8 @@ async def check(
     secrets = (
         settings.PURESERVICE_KEY,
         settings.SMTP_PASSWORD,
+        settings.GRAPH_CLIENT_SECRET,
+        settings.ACS_CONNECTION_STRING,
         settings.ALERT_WEBHOOK,
         settings.AzureWebJobsStorage,
     )
@@ -95,7 +99,7 @@ async def check(
     tell(alerts(settings))
     for heading, findings in (
         ("Pureservice", pureservice(settings, clock, transport)),
-        ("E-post", mail(settings, clock, tls)),
+        ("E-post", mail(settings, clock, tls, graph)),
         ("Lager", storage(settings)),
     ):
         say(f"\n{heading}")
@@ -178,6 +182,9 @@ _NORWEGIAN = {
     "must be https: the key is never sent without encryption": (
         "må begynne med https: nøkkelen sendes aldri uten kryptering."
     ),
+    "must be https: the token is never sent without encryption": (
+        "må begynne med https: adgangstegnet sendes aldri uten kryptering."
+    ),
     "must be https": "må begynne med https.",
     "is not a web address": "er ikke en nettadresse.",
     "must be another address than EMAIL_CAMPAIGN_USER": (
@@ -185,10 +192,31 @@ _NORWEGIAN = {
     ),
     "must differ from": "må være en annen enn",
     ", and they from another": ", og de må være forskjellige.",
-    "must be at least twice SMTP_TIMEOUT_SECONDS and three times"
-    " PURESERVICE_TIMEOUT_SECONDS together": (
-        "må være minst to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger PURESERVICE_TIMEOUT_SECONDS."
+    "must be at least twice": "må være minst to ganger",
+    ", and three times PURESERVICE_TIMEOUT_SECONDS, together": (
+        " pluss tre ganger PURESERVICE_TIMEOUT_SECONDS."
     ),
+    "_TIMEOUT_SECONDS and ": "_TIMEOUT_SECONDS og ",
+    "must name smtp, graph or acs, or more of them in the order to try": (
+        "må nevne smtp, graph eller acs, eller flere av dem i den rekkefølgen de skal prøves."
+    ),
+    "must be set where EMAIL_TRANSPORTS has smtp": "må være satt når EMAIL_TRANSPORTS har smtp.",
+    "and GRAPH_TENANT_ID and GRAPH_CLIENT_ID are all given, or none is": (
+        "må settes sammen med GRAPH_TENANT_ID og GRAPH_CLIENT_ID: alle tre, eller ingen av dem."
+    ),
+    "or ACS_ENDPOINT must be set where EMAIL_TRANSPORTS has acs": (
+        "eller ACS_ENDPOINT må være satt når EMAIL_TRANSPORTS har acs, og bare én av dem."
+    ),
+    "is not given, so ACS_ENDPOINT must be an https address": (
+        "er ikke satt, så ACS_ENDPOINT må være en adresse som begynner med https."
+    ),
+    "must be 1 to": "må være fra 1 til",
+    "where EMAIL_TRANSPORTS has graph": "når EMAIL_TRANSPORTS har graph.",
+    "has more than 18 fields": "har flere enn 18 felt.",
+    "must be a name of its own: a-z, 0-9 and _": (
+        "må være et navn som ikke er i bruk fra før, med bare a-z, 0-9 og _."
+    ),
+    "must be like user.cf_1 or company.cf_1": "må være som user.cf_1 eller company.cf_1.",
     "must be set when LIST_USER_RELATION is not": (
         "må være satt når LIST_USER_RELATION ikke er det."
     ),

@@ -1,44 +1,44 @@
-"""Whom is mail from, and would the mail server take it?"""
+"""Whom is mail from, what is in it, and would what it is sent by take it?"""
 
-import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-from aiosmtplib import SMTPException, SMTPResponseException
-
-from dev.check.findings import Finding, Findings, missing, ok, unknown, warning
-from shared.adapters.smtp import SmtpTransport, Stage, _Progress
-from shared.domain.html import one_line
+from dev.check.acs import acs
+from dev.check.findings import Finding, Findings, ok, warning
+from dev.check.graph import GraphEdge, graph, nobody_here
+from dev.check.mail_server import mail_server
 from shared.domain.message import Sender
-from shared.errors import StoppedError
 from shared.ports import Clock
 from shared.settings import Settings
 
-_SECONDS = 30.0
-_SECURED = {"none": "uten kryptering", "starttls": "med STARTTLS", "tls": "med TLS"}
+_CALLED = {"smtp": "SMTP", "graph": "Microsoft Graph", "acs": "Azure Communication Services"}
 
 
-async def mail(settings: Settings, clock: Clock, tls: ssl.SSLContext | None) -> Findings:
-    """The senders, then whether the server can be reached and takes them."""
+async def mail(
+    settings: Settings,
+    clock: Clock,
+    tls: ssl.SSLContext | None,
+    edge: GraphEdge | None = None,
+) -> Findings:
+    """The senders and what stands in mail, then each transport in turn."""
     everybody = senders(settings)
-    advice = (
-        "Pass på at svar og returpost ikke går til en adresse som Pureservice leser. Da blir hvert"
-        " fraværssvar og hver returmelding en ny sak."
-    )
-    for setting, sender in everybody.items():
-        who = f"{sender.name} <{sender.address}>" if sender.name else sender.address
-        answers = f"svar til {sender.reply_to or sender.address}"
-        yield ok(f"{setting}: fra {who}, {answers}, returpost til {sender.envelope_from}.", advice)
-        advice = ""  # once is enough
-    if settings.SMTP_TLS == "none" and settings.SMTP_HOST not in ("localhost", "127.0.0.1", "::1"):
-        yield warning(
-            "SMTP_TLS er none: e-posten går ukryptert til serveren.",
-            "Sett SMTP_TLS til starttls eller tls om serveren kan det.",
-        )
-    server = _MailServer(settings, _NoFiles(), clock, tls=tls)
-    envelopes = dict.fromkeys(sender.envelope_from for sender in everybody.values())
-    async for finding in server.try_senders(list(envelopes)):
+    for finding in _whom_and_what(settings, everybody):
         yield finding
+    addresses = list(dict.fromkeys(sender.address for sender in everybody.values()))
+    for transport in settings.transports:
+        match transport:
+            case "smtp":
+                envelopes = dict.fromkeys(sender.envelope_from for sender in everybody.values())
+                findings = mail_server(settings, list(envelopes), tls)
+            case "acs":
+                findings = acs(settings, addresses, clock)
+            case _:
+                findings = graph(settings, _drafts(everybody), edge)
+        async for finding in findings:
+            yield finding
+    if settings.BOUNCE_MAILBOX:
+        async for finding in _bounces(settings, everybody, edge):
+            yield finding
 
 
 def senders(settings: Settings) -> dict[str, Sender]:
@@ -49,106 +49,79 @@ def senders(settings: Settings) -> dict[str, Sender]:
     }
 
 
-class _NoFiles:
-    """The channel wants a place for attachments; without a message there are none."""
-
-    async def put(self, name: str, data: bytes) -> None:
-        raise NotImplementedError
-
-    async def get(self, name: str) -> bytes | None:
-        raise NotImplementedError
-
-    async def remove_all(self, campaign: str) -> None:
-        raise NotImplementedError
-
-
-class _MailServer(SmtpTransport):
-    """Begins as a delivery does, and stops before there is a recipient."""
-
-    async def try_senders(self, envelopes: Sequence[str]) -> Findings:
-        settings, progress = self._settings, _Progress()
-        try:
-            async with asyncio.timeout(_SECONDS):
-                smtp = (await self._connect(progress)).smtp
-        except (SMTPException, OSError, StoppedError) as error:
-            yield _unreached(settings, progress.stage, error)
-            yield unknown("Om e-postserveren godtar avsenderne.")
-            return
-        yield ok(
-            f"E-postserveren {settings.SMTP_HOST}:{settings.SMTP_PORT} svarer,"
-            f" {_SECURED[settings.SMTP_TLS]} og {'med' if settings.SMTP_USER else 'uten'}"
-            " innlogging."
-        )
-        for envelope in envelopes:
-            options = [] if envelope.isascii() else ["SMTPUTF8"]
-            try:
-                async with asyncio.timeout(_SECONDS):
-                    await smtp.mail(envelope, options=options, encoding="utf-8")
-                    await smtp.rset()
-                finding = ok(f"E-postserveren godtar avsenderen {envelope}.")
-            except (SMTPException, OSError) as error:
-                finding = _refused(envelope, error)
-            yield finding
-        self._part(smtp)
-        await self.close()
-
-
-def _unreached(settings: Settings, stage: Stage, error: Exception) -> Finding:
-    """Why there was no conversation, by how far it had come."""
-    where = f"{settings.SMTP_HOST}:{settings.SMTP_PORT}"
-    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return missing(
-            f"SMTP_HOST: sertifikatet til {where} kan ikke godtas ({cause.verify_message}).",
-            "Skriv navnet som sertifikatet gjelder for i SMTP_HOST, eller be den som drifter"
-            " serveren om å fornye sertifikatet.",
-        )
-    if isinstance(cause, ssl.SSLError):
-        return missing(
-            f"SMTP_TLS: {where} svarer ikke med TLS.",
-            "Sett SMTP_TLS til starttls (som regel port 587), eller bruk port 465 med tls.",
-        )
-    if stage is Stage.STARTTLS and not isinstance(error, OSError):
-        return missing(
-            f"SMTP_TLS: {where} vil ikke bruke STARTTLS.",
-            "Er SMTP_PORT riktig? Port 587 har som regel STARTTLS. Port 465 har tls fra starten:"
-            " sett da SMTP_TLS til tls.",
-        )
-    if stage is Stage.AUTH and isinstance(error, StoppedError):
-        return missing(
-            f"SMTP_USER: {where} tilbyr ikke innlogging med brukernavn og passord.",
-            "Tøm SMTP_USER om serveren ikke krever innlogging. Ellers må SMTP-innlogging slås på"
-            " av den som drifter serveren.",
-        )
-    if stage is Stage.AUTH and not isinstance(error, TimeoutError):
-        # without the server's words, which might repeat what it was given
-        code = f" ({error.code})" if isinstance(error, SMTPResponseException) else ""
-        return missing(
-            f"SMTP_USER, SMTP_PASSWORD: {where} godtar ikke innloggingen{code}.",
-            "Se etter at brukernavn og passord er riktige, og at kontoen får lov til å sende med"
-            " SMTP.",
-        )
-    return missing(
-        f"SMTP_HOST, SMTP_PORT: får ikke kontakt med e-postserveren {where}{_said(error)}.",
-        "Er navn og port riktige, og åpner brannmuren for porten herfra? SMTP_TLS skal som regel"
-        " være starttls for port 587 og tls for port 465.",
+def _whom_and_what(settings: Settings, everybody: dict[str, Sender]) -> Iterator[Finding]:
+    """What the settings themselves say, in the order of docs/settings.md."""
+    ways = [_CALLED[transport] for transport in settings.transports]
+    yield ok(
+        f"EMAIL_TRANSPORTS: e-post sendes med {', ellers med '.join(ways)}.",
+        "Den neste prøves bare når vi vet at den forrige ikke har sendt." if ways[1:] else "",
     )
-
-
-def _refused(envelope: str, error: Exception) -> Finding:
-    if isinstance(error, SMTPResponseException) and error.code == 530:
-        return missing(
-            f"SMTP_USER: serveren krever innlogging for å sende fra {envelope}.",
-            "Fyll ut SMTP_USER og SMTP_PASSWORD.",
-        )
-    return missing(
-        "MAIL_FROM, MAIL_ENVELOPE_FROM, SENDERS: serveren godtar ikke avsenderen"
-        f" {envelope}{_said(error)}.",
-        "Be den som drifter e-posten om at kontoen får sende fra adressen, eller bruk en annen.",
+    advice = (
+        "Pass på at svar og returpost ikke går til en adresse som Pureservice leser. Da blir hvert"
+        " fraværssvar og hver returmelding en ny sak."
     )
+    for setting, sender in everybody.items():
+        who = f"{sender.name} <{sender.address}>" if sender.name else sender.address
+        answers = f"svar til {sender.reply_to or sender.address}"
+        yield ok(f"{setting}: fra {who}, {answers}, returpost til {sender.envelope_from}.", advice)
+        advice = ""  # once is enough
+        if "graph" in settings.transports and sender.envelope_from != sender.address:
+            wrong = "MAIL_ENVELOPE_FROM" if setting == "MAIL_FROM" else f"{setting} envelope_from"
+            yield warning(
+                f"{wrong}: Graph sender ikke returpost til {sender.envelope_from}, men til"
+                f" avsenderen selv, {sender.address}.",
+                f"La den være tom, og la BOUNCE_MAILBOX være {sender.address}.",
+            )
+    if settings.RECIPIENT_FIELDS:
+        fields = ", ".join(
+            f"{{{{ recipient.{name} }}}} er {field}"
+            for name, field in settings.RECIPIENT_FIELDS.items()
+        )
+        yield ok(f"RECIPIENT_FIELDS: {fields}.")
+    wanted = settings.test_recipients
+    barred = [address for address in wanted if not settings.allowed.allows(address)]
+    if barred:
+        yield warning(
+            f"TEST_RECIPIENTS: ONLY_SEND_TO slipper ikke fram prøvesendinger til"
+            f" {', '.join(barred)}.",
+            "Føy adressene til i ONLY_SEND_TO, eller ta dem ut av TEST_RECIPIENTS.",
+        )
+    elif wanted:
+        yield ok(f"TEST_RECIPIENTS: prøvesendinger går også til {', '.join(wanted)}.")
 
 
-def _said(error: Exception) -> str:
-    if isinstance(error, SMTPResponseException):
-        return f" (svaret var {error.code} {one_line(error.message)[:200]})"
-    return " (ikke noe svar i tide)" if isinstance(error, TimeoutError) else ""
+def _drafts(everybody: dict[str, Sender]) -> dict[tuple[str, str], str]:
+    """The folders that Graph sends from, by who names them first."""
+    folders: dict[tuple[str, str], str] = {}
+    for setting, sender in everybody.items():
+        folders.setdefault((sender.address, "drafts"), setting)
+    return folders
+
+
+async def _bounces(
+    settings: Settings, everybody: dict[str, Sender], edge: GraphEdge | None
+) -> Findings:
+    """Whether the mailbox of bounces can be read, and whether any come there."""
+    mailbox = settings.BOUNCE_MAILBOX
+    for transport in settings.transports:
+        if transport == "acs":
+            continue  # Event Grid tells of those
+        for setting, sender in everybody.items():
+            back = sender.address if transport == "graph" else sender.envelope_from
+            if back.casefold() != mailbox.casefold():
+                yield warning(
+                    f"BOUNCE_MAILBOX: returpost fra {setting} med {_CALLED[transport]} går til"
+                    f" {back}, og blir ikke lest i {mailbox}.",
+                    "La MAIL_ENVELOPE_FROM (med Graph: avsenderen selv) være den samme adressen"
+                    " som BOUNCE_MAILBOX.",
+                )
+    if edge is None and nobody_here(settings) and not settings.AzureWebJobsStorage__accountName:
+        yield warning(
+            f"BOUNCE_MAILBOX: {mailbox} leses gjennom Graph, og det er ingen som slipper oss inn"
+            " der.",
+            "Fyll ut GRAPH_TENANT_ID, GRAPH_CLIENT_ID og GRAPH_CLIENT_SECRET, eller bruk"
+            " identiteten til appen i Azure. Ellers la BOUNCE_MAILBOX være tom.",
+        )
+        return
+    async for finding in graph(settings, {(mailbox, "inbox"): "BOUNCE_MAILBOX"}, edge):
+        yield finding

@@ -11,6 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
 from dev.check.findings import Finding, Findings, missing, ok, unknown
+from shared.flow.draft import _LETTERHEADS
 from shared.ledger import TABLES
 from shared.settings import Settings
 
@@ -49,6 +50,25 @@ async def storage(settings: Settings) -> Findings:
         yield await _service("tabeller", tables.list_tables(), TABLES)
         yield await _service("køer", all_queues.list_queues(), queues(settings))
         yield await _service("filer", files.list_containers(), CONTAINERS)
+        for name in sorted({one.logo for one in settings.LETTERHEADS.values() if one.logo}):
+            yield await _logo(files, name)
+
+
+async def _logo(files: BlobServiceClient, name: str) -> Finding:
+    """Whether the logo of a letterhead is where the app looks for it."""
+    blob = f"{_LETTERHEADS}/{name}"
+    try:
+        async with asyncio.timeout(_SECONDS):
+            there = await files.get_blob_client(CONTAINERS[0], blob).exists()
+    except (AzureError, TimeoutError):
+        return unknown(f"LETTERHEADS: om logoen {name} ligger i lageret.")
+    if there:
+        return ok(f"LETTERHEADS: logoen {name} ligger i lageret.")
+    return missing(
+        f"LETTERHEADS: logoen {name} ligger ikke i lageret.",
+        f"Last den opp som {blob} i beholderen {CONTAINERS[0]}. Uten den stanser utsendelser med"
+        " dette brevhodet.",
+    )
 
 
 async def _service(what: str, found: AsyncItemPaged[Any], wanted: Sequence[str]) -> Finding:

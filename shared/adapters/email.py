@@ -117,8 +117,10 @@ class EmailChannel:
         self._most = settings.MAIL_MAX_MEGABYTES * 1024 * 1024
         known = any(transport.promise is not Promise.NEITHER for transport in transports)
         self.promise = Promise.CAN_BE_ASKED if known else Promise.NEITHER
-        limits = (transport.time_limit for transport in transports)
-        self.time_limit = sum(limits, start=_PREPARING)
+        sending = sum((transport.time_limit for transport in transports), start=timedelta())
+        # the lease is long enough for twice as long as sending takes: see the settings
+        self._preparing = min(_PREPARING, sending)
+        self.time_limit = self._preparing + sending
         self.first_check = timedelta(seconds=settings.ACS_CHECK_SECONDS)
         self.longest_wait = timedelta(minutes=settings.ACS_WAIT_MINUTES)
         self._contents: dict[Hashable, asyncio.Future[Content]] = {}
@@ -284,7 +286,7 @@ class EmailChannel:
     async def _mail(self, delivery: OpenDelivery, message: Message) -> Mail:
         """The delivery's mail. Raises TransientError when its files cannot be had in time."""
         try:
-            async with asyncio.timeout(_PREPARING.total_seconds()):
+            async with asyncio.timeout(self._preparing.total_seconds()):
                 content = await self._content(message)
                 body = await self._body(message, content)
         except TimeoutError as error:

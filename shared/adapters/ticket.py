@@ -120,8 +120,11 @@ class TicketChannel:
                     return _posted(ticket)
                 await note(str(ticket.begun()))
                 own = self._from(ticket, message)
+                # the delivery's note is about its ticket: how its mail goes is noted nowhere
+                mailed = replace(delivery, note="")
+                mailed = replace(mailed, note=await self._mail.begins(mailed))
                 try:
-                    receipt = await self._mail.send(delivery, own, _unnoted)
+                    receipt = await self._mail.send(mailed, own, _unnoted)
                 except TransientError as error:
                     error.gate = self._mail.name
                     raise

@@ -103,7 +103,19 @@ def _in_words(untold: Untold, settings: Settings) -> Notice:
     alert = untold.alert
     link = settings.ticket_link(alert.ticket) if alert.ticket else ""
     text = render(
-        "alert.txt", alert=alert, at=untold.at, link=link, installation=settings.INSTALLATION
+        "alert.txt",
+        alert=alert,
+        at=untold.at,
+        link=link,
+        installation=settings.INSTALLATION,
+        transport=_transport(alert.channel, settings),
     )
     subject, _, rest = text.strip().partition("\n")
     return Notice(alert, subject, rest.strip() + "\n", link, settings.INSTALLATION)
+
+
+def _transport(channel: str, settings: Settings) -> str:
+    """Whose gate of e-mail it is; where there is but one transport, it is the channel's."""
+    if channel == "email":
+        return settings.transports[0]
+    return channel.removeprefix("email-") if channel.startswith("email-") else ""

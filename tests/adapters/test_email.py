@@ -308,3 +308,21 @@ async def test_files_are_fetched_once_and_one_out_of_reach_sends_nothing() -> No
     del post.files.blobs[file.blob]
     await post.send(message=replace(message, html="<p>Et annet ord</p>"))
     assert [mail.files for mail in first.mails] == [((file, b"%PDF"),)] * 2
+
+
+@pytest.mark.parametrize("names", ["smtp", "graph,smtp", "acs,graph,smtp"])
+@pytest.mark.parametrize("seconds", ["1", "30"])
+def test_the_shortest_lease_that_settings_take_outlives_a_send(names: str, seconds: str) -> None:
+    """Or every delivery would be claimed, found to be too late, and put back for ever."""
+    limits = {
+        f"{name}_TIMEOUT_SECONDS": seconds for name in ("SMTP", "GRAPH", "ACS", "PURESERVICE")
+    }
+    shortest = (2 * len(names.split(",")) + 3) * int(seconds)
+    values = {**limits, "EMAIL_TRANSPORTS": names, "LEASE_SECONDS": str(shortest)}
+    given = settings(**values)
+    transports = [Played(name) for name in given.transports]
+    for transport in transports:
+        transport.time_limit = timedelta(seconds=int(seconds))
+    channel = email_channel(given, MemoryFiles(), lambda: NOW, *transports)  # type: ignore[arg-type]
+    ticket = timedelta(seconds=given.PURESERVICE_TIMEOUT_SECONDS)
+    assert channel.time_limit + 3 * ticket <= given.lease

@@ -15,11 +15,17 @@ from unittest import mock
 import httpx
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
+from azure.storage.blob.aio import BlobServiceClient
 
+from dev.acs import AcsSimulator, RunningAcs
 from dev.check import check, main
 from dev.check.command import load, unreadable
+from dev.check.graph import GraphEdge
 from dev.check.mail import mail
-from dev.check.storage import CONTAINERS, TABLES, queues, storage
+from dev.check.storage import CONTAINERS, queues, storage
+from dev.graph import GraphSimulator
 from dev.mail import MailSink
 from dev.pureservice import Fault, Switches, World, create_app, seed_base, seed_campaign
 from dev.pureservice.seed import add_list
@@ -29,6 +35,7 @@ from shared.bootstrap import bootstrap
 from shared.domain.delivery import delivery_id
 from shared.domain.recipient_ticket import ticket_key
 from shared.errors import SetupError
+from shared.ledger import TABLES
 from shared.settings import Settings, read_settings
 from tests.examples import EXAMPLE, settings
 from tests.infra.azure import Azure
@@ -104,6 +111,37 @@ class Sink(MailSink):
         return await super().handle_RCPT(*arguments)
 
 
+class Microsoft:
+    """Graph in this process, with one mailbox, and whoever gives tokens for it."""
+
+    def __init__(self, *mailboxes: str) -> None:
+        self.simulator = GraphSimulator(mailboxes or (EXAMPLE["MAIL_FROM"],))
+        self.answer: Callable[[httpx.Request], httpx.Response | None] = lambda request: None
+        self.refusal: Exception | None = None
+        self.edge = GraphEdge(_Between(self), self)
+
+    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        if self.refusal:
+            raise self.refusal
+        return AccessToken(self.simulator.token(), 4_000_000_000)
+
+    async def close(self) -> None: ...
+    async def __aenter__(self) -> "Microsoft":
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+
+class _Between(httpx.AsyncBaseTransport):
+    def __init__(self, microsoft: Microsoft) -> None:
+        self._microsoft = microsoft
+        self._inner = httpx.ASGITransport(microsoft.simulator.app())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._microsoft.answer(request)
+        return answer or await self._inner.handle_async_request(request)
+
+
 @dataclass
 class Report:
     """What was said, each finding on one line."""
@@ -128,6 +166,7 @@ class Setup:
     sink: Sink
     tenant: Tenant = field(default_factory=Tenant)
     tls: ssl.SSLContext = TLS
+    graph: "Microsoft | None" = None
 
     def settings(self, **changes: Any) -> Settings:
         given = {
@@ -146,6 +185,7 @@ class Setup:
             say=said.append,
             transport=self.tenant,
             tls=self.tls,
+            graph=self.graph.edge if self.graph else None,
             clock=lambda: NOW,
         )
         return Report(complete, [" ".join(text.split()) for text in said])
@@ -739,9 +779,242 @@ async def test_a_server_without_login_is_explained(setup: Setup) -> None:
 
 async def test_mail_without_encryption_to_another_machine_is_a_warning(setup: Setup) -> None:
     findings = mail(setup.settings(SMTP_HOST="mail.example.org"), lambda: NOW, None)
-    first, second = await anext(findings), await anext(findings)
-    assert [first.mark, second.mark] == ["OK", "advarsel"]
-    assert "ukryptert" in second.text
+    ways, sender, remark = [await anext(findings) for _ in range(3)]
+    assert [ways.mark, sender.mark, remark.mark] == ["OK", "OK", "advarsel"]
+    assert "ukryptert" in remark.text
+
+
+# -- Microsoft Graph
+
+BY_GRAPH = {"EMAIL_TRANSPORTS": "graph", "SMTP_PORT": 1, "MAIL_ENVELOPE_FROM": ""}
+
+
+async def test_graph_lets_us_in_and_nothing_is_made_there_and_no_server_is_asked(
+    setup: Setup,
+) -> None:
+    setup.graph = Microsoft()
+    report = await setup.check(**BY_GRAPH)
+    assert report.trouble() == []
+    assert report.complete
+    assert report.about("OK EMAIL_TRANSPORTS", "Microsoft Graph")
+    assert report.about("OK MAIL_FROM", "inn i postkassen", "prøvesending")
+    assert setup.sink.connections == 0
+    [asked] = setup.graph.simulator.asked
+    assert asked.startswith("GET ")
+    assert setup.graph.simulator.messages == {}
+
+
+async def test_with_several_transports_each_is_tried_and_their_order_told(setup: Setup) -> None:
+    setup.graph = Microsoft()
+    report = await setup.check(EMAIL_TRANSPORTS="graph,smtp", MAIL_ENVELOPE_FROM="")
+    assert report.trouble() == []
+    assert report.about("OK EMAIL_TRANSPORTS", "med Microsoft Graph, ellers med SMTP", "Den neste")
+    assert report.about("OK", "godtar avsenderen")
+    assert setup.sink.connections == 1
+
+
+async def test_each_senders_mailbox_is_looked_into_by_itself(setup: Setup) -> None:
+    setup.graph = Microsoft(EXAMPLE["MAIL_FROM"], "info@example.org")
+    senders = {
+        "zone:Kommunikasjon": {"from": "info@example.org"},
+        "team:Postmottak": {"from": "borte@example.org"},
+    }
+    report = await setup.check(**BY_GRAPH, SENDERS=senders)
+    [lost] = report.trouble()
+    assert "MANGLER SENDERS «team:Postmottak»: det finnes ingen postkasse borte@example.org" in lost
+    assert report.about("OK SENDERS «zone:Kommunikasjon»", "postkassen info@example.org")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, ("GRAPH_CLIENT_ID", "godtar ikke adgangstegnet", "GRAPH_URL")),
+        (403, ("MAIL_FROM", "slipper oss ikke inn", "Application Mail.Send", "docs/deploy.md")),
+        (500, ("MAIL_FROM", "ikke noe brukbart svar", "Prøv igjen")),
+    ],
+)
+async def test_what_graph_refuses_is_explained(
+    setup: Setup, status: int, words: tuple[str, ...]
+) -> None:
+    setup.graph = Microsoft()
+    told = {
+        "error": {"code": "ErrorAccessDenied", "message": "Access to kari@example.no is denied"}
+    }
+    setup.graph.answer = lambda request: httpx.Response(status, json=told)
+    report = await setup.check(**BY_GRAPH)
+    assert report.about("MANGLER", f"({status} ErrorAccessDenied)", *words)
+    assert "kari@" not in "".join(report.lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("AADSTS7000222: The provided client secret keys are expired.", ("SECRET", "har gått ut")),
+        ("AADSTS700016: Application was not found", ("GRAPH_CLIENT_ID", "ingen slik app")),
+        ("AADSTS90002: Tenant not found", ("GRAPH_TENANT_ID", "finnes ikke")),
+        ("AADSTS1: Something else", ("GRAPH_TENANT_ID", "ikke noe adgangstegn", "(AADSTS1)")),
+    ],
+)
+async def test_without_a_token_it_is_said_why(
+    setup: Setup, said: str, words: tuple[str, ...]
+) -> None:
+    setup.graph = Microsoft()
+    setup.graph.refusal = ClientAuthenticationError(f"{said} {PASSWORD}")
+    registration = {"GRAPH_TENANT_ID": "t", "GRAPH_CLIENT_ID": "c", "GRAPH_CLIENT_SECRET": PASSWORD}
+    report = await setup.check(**BY_GRAPH, **registration)
+    assert report.about("MANGLER", "GRAPH_", *words)
+    assert report.about("ikke undersøkt", "de andre postkassene")
+    assert PASSWORD not in "".join(report.lines)
+
+
+async def test_a_graph_that_is_not_there_is_explained(setup: Setup) -> None:
+    def unreachable(request: httpx.Request) -> None:
+        raise httpx.ConnectError("no route to host")
+
+    setup.graph = Microsoft()
+    setup.graph.answer = unreachable
+    report = await setup.check(**BY_GRAPH, GRAPH_URL="https://graph.microsoft.com/v1.0")
+    assert report.about("MANGLER GRAPH_URL", "graph.microsoft.com", "brannmuren")
+
+
+async def test_what_only_the_app_in_azure_may_do_is_left_to_it(setup: Setup) -> None:
+    place = {
+        "ACS_ENDPOINT": "https://fjordvik.communication.azure.com",
+        "ACS_CONNECTION_STRING": "",
+    }
+    report = await setup.check(**BY_GRAPH | place | {"EMAIL_TRANSPORTS": "graph,acs"})
+    by_graph, by_acs = report.trouble()
+    assert by_graph.startswith("ikke undersøkt Graph slipper bare inn appen selv")
+    assert EXAMPLE["MAIL_FROM"] in by_graph
+    assert by_acs.startswith("ikke undersøkt ACS_ENDPOINT: ACS slipper bare inn appen selv")
+    assert report.complete
+
+
+async def test_the_mailbox_of_bounces_is_looked_into(setup: Setup) -> None:
+    box = "retur@example.org"
+    setup.graph = Microsoft(box)
+    report = await setup.check(MAIL_ENVELOPE_FROM=box, BOUNCE_MAILBOX=box)
+    assert report.trouble() == []
+    assert report.about("OK BOUNCE_MAILBOX", f"innboksen til {box}")
+    setup.graph = Microsoft("annen@example.org")
+    lost = await setup.check(MAIL_ENVELOPE_FROM=box, BOUNCE_MAILBOX=box)
+    assert lost.about("MANGLER BOUNCE_MAILBOX", f"ingen postkasse {box}")
+
+
+# -- Azure Communication Services
+
+
+@pytest.fixture
+def running_acs() -> Iterator[RunningAcs]:
+    with RunningAcs(AcsSimulator()) as running:
+        yield running
+
+
+def by_acs(running: RunningAcs, **changes: Any) -> dict[str, Any]:
+    given = {
+        "EMAIL_TRANSPORTS": "acs",
+        "ACS_CONNECTION_STRING": running.connection_string,
+        "EMAIL_RATE": 1,
+    }
+    return {**given, **changes}
+
+
+async def test_acs_takes_our_key_and_sends_nothing(setup: Setup, running_acs: RunningAcs) -> None:
+    report = await setup.check(**by_acs(running_acs))
+    assert report.trouble() == []
+    assert report.about("OK ACS_CONNECTION_STRING", "godtar oss", EXAMPLE["MAIL_FROM"])
+    assert {asked.partition(" ")[0] for asked in running_acs.simulator.asked} == {"GET"}
+    assert running_acs.simulator.operations == {}
+    assert running_acs.simulator.key not in "".join(report.lines)
+
+
+@pytest.mark.parametrize(
+    ("connection", "words"),
+    [
+        ("endpoint={url}/;accesskey=ZmVpbA==", ("godtar oss ikke (401)", "Er nøkkelen byttet")),
+        ("endpoint=http://127.0.0.1:1/;accesskey=ZmVpbA==", ("får ikke kontakt", "brannmuren")),
+        ("endpoint={url}/", ("ikke en gyldig tilkoblingsstreng", "under Keys")),
+    ],
+)
+async def test_why_acs_is_not_to_be_had_is_explained(
+    setup: Setup, running_acs: RunningAcs, connection: str, words: tuple[str, ...]
+) -> None:
+    given = connection.format(url=running_acs.url)
+    report = await setup.check(**by_acs(running_acs, ACS_CONNECTION_STRING=given))
+    assert report.about("MANGLER ACS_CONNECTION_STRING", *words)
+    assert "ZmVpbA==" not in "".join(report.lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, False),
+        ({"EMAIL_RATE": 30}, True),
+        ({"EMAIL_RATE": 30, "EMAIL_DAILY_QUOTA": 100}, False),
+        ({"EMAIL_RATE": 31, "EMAIL_DAILY_QUOTA": 100}, True),
+        ({"EMAIL_RATE": 0, "EMAIL_DAILY_QUOTA": 0}, True),
+        ({"EMAIL_RATE": 30, "EMAIL_TRANSPORTS": "smtp,acs"}, False),
+    ],
+)
+async def test_more_than_acs_takes_by_itself_is_a_warning_where_it_comes_first(
+    setup: Setup, running_acs: RunningAcs, changes: dict[str, Any], warned: bool
+) -> None:
+    report = await setup.check(**by_acs(running_acs, **changes))
+    told = [line for line in report.trouble() if "EMAIL_RATE" in line]
+    assert len(told) == warned
+    assert all("100 i timen" in line for line in told)
+    assert report.complete
+
+
+# -- what stands in mail
+
+
+async def test_graph_cannot_send_bounces_anywhere_else(setup: Setup) -> None:
+    setup.graph = Microsoft(EXAMPLE["MAIL_FROM"], "retur@example.org")
+    bounces = {"MAIL_ENVELOPE_FROM": "retur@example.org"}
+    report = await setup.check(**BY_GRAPH | bounces)
+    assert report.trouble() == [
+        report.about("advarsel MAIL_ENVELOPE_FROM", "til avsenderen selv", EXAMPLE["MAIL_FROM"])
+    ]
+    unread = await setup.check(**BY_GRAPH | bounces, BOUNCE_MAILBOX="retur@example.org")
+    assert unread.about("advarsel BOUNCE_MAILBOX", "blir ikke lest i retur@example.org")
+
+
+async def test_a_mailbox_of_bounces_without_a_way_into_it_is_a_warning(setup: Setup) -> None:
+    report = await setup.check(BOUNCE_MAILBOX=EXAMPLE["MAIL_ENVELOPE_FROM"])
+    assert report.trouble() == [
+        report.about("advarsel BOUNCE_MAILBOX", "ingen som slipper oss inn", "GRAPH_CLIENT_SECRET")
+    ]
+
+
+async def test_own_fields_and_those_who_get_tests_are_told(setup: Setup) -> None:
+    given = {"RECIPIENT_FIELDS": {"avtale": "company.cf_1"}, "TEST_RECIPIENTS": "eva@example.no"}
+    report = await setup.check(**given)
+    assert report.trouble() == []
+    assert report.about("OK RECIPIENT_FIELDS", "{{ recipient.avtale }} er company.cf_1")
+    assert report.about("OK TEST_RECIPIENTS", "eva@example.no")
+    barred = await setup.check(TEST_RECIPIENTS="eva@example.no, ola@fremmed.example")
+    [line] = barred.trouble()
+    assert line.startswith("advarsel TEST_RECIPIENTS")
+    assert "til ola@fremmed.example." in line
+
+
+async def test_a_logo_is_there_or_missing(setup: Setup) -> None:
+    services = bootstrap(setup.settings())
+    await services.storage.prepare()
+    await services.files.put("letterheads/vaapen.png", b"png")
+    await services.close()
+    heads = {
+        "default": {"logo": "vaapen.png", "logo_alt": "Fjordvik"},
+        "zone:Kommunikasjon": {"logo": "borte.png", "logo_alt": "Fjordvik"},
+    }
+    report = await setup.check(LETTERHEADS=heads)
+    assert report.about("OK LETTERHEADS", "vaapen.png")
+    assert report.trouble() == [
+        report.about("MANGLER LETTERHEADS", "borte.png", "Last den opp som letterheads/borte.png")
+    ]
+    async with BlobServiceClient.from_connection_string(setup.storage) as blobs:
+        await blobs.get_blob_client("campaigns", "letterheads/vaapen.png").delete_blob()
 
 
 # -- storage
@@ -859,9 +1132,10 @@ def _own_messages() -> list[str]:
         and isinstance(node.exc.func, ast.Name)
         and node.exc.func.id == "ValueError"
     ]
+    parts = [said.values if isinstance(said, ast.JoinedStr) else [said] for said in raised]
     return [
-        "".join(str(part.value) for part in ast.walk(said) if isinstance(part, ast.Constant))
-        for said in raised
+        "".join(str(part.value) for part in said if isinstance(part, ast.Constant))
+        for said in parts
     ]
 
 
@@ -893,6 +1167,7 @@ def test_what_our_own_rules_for_settings_say_is_told_in_norwegian(message: str) 
         ("ALERT_WEBHOOK", "hooks", "er ikke en nettadresse."),
         ("LIST_RULES", '{"KOMM": 7}', 'må være en kategori eller {"filter": "…"}.'),
         ("LEASE_SECONDS", "209", "to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger"),
+        ("EMAIL_TRANSPORTS", "brevdue", "må nevne smtp, graph eller acs"),
         ("TICKET_CAMPAIGN_USER", EXAMPLE["EMAIL_CAMPAIGN_USER"], "en annen adresse enn EMAIL"),
         ("AzureWebJobsStorage", "", "når AzureWebJobsStorage__accountName ikke er det."),
     ],
@@ -944,7 +1219,9 @@ def test_the_exit_status_is_one_when_something_is_missing(
     assert "PURESERVICE_URL: får ikke svar fra 127.0.0.1" in capsys.readouterr().out
 
 
-def test_a_misspelt_name_in_the_file_is_pointed_out(tmp_path, monkeypatch):
+def test_a_misspelt_name_in_the_file_is_pointed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "local.settings.json"
     values = {**EXAMPLE, "TICKET_STATU": "Ny", "AzureWebJobsFeatureFlags": "x"}
     file.write_text(json.dumps({"Values": values}), "utf-8")

@@ -35,7 +35,10 @@ ALL = [
     Alert.key_refused(NOW),
     Alert.name_unknown(NOW),
     Alert.silent(NOW),
-    Alert.channel_stopped(ChannelState("email", closed_since=NOW)),
+    *(
+        Alert.channel_stopped(ChannelState(gate, closed_since=NOW))
+        for gate in ("email", "email-smtp", "email-graph", "email-acs")
+    ),
     Alert.channel_stopped(ChannelState("ticket", closed_since=NOW)),
     Alert.poison(CAMPAIGN),
     Alert.stuck(CAMPAIGN, NOW),
@@ -296,6 +299,33 @@ async def test_no_two_causes_are_told_in_the_same_words(room: Room) -> None:
     told = await notices(room, *ALL)
     assert len({one.subject for one in told}) == len({one.text for one in told}) == len(ALL)
     assert {alert.cause for alert in ALL} == set(Cause)
+
+
+@pytest.mark.parametrize(
+    ("transport", "subject", "settings_"),
+    [
+        ("smtp", "E-postserveren slipper oss ikke til", {"SMTP_USER", "SMTP_PASSWORD"}),
+        ("graph", "Microsoft Graph slipper oss ikke til", {"GRAPH_CLIENT_SECRET"}),
+        ("acs", "Azure Communication Services slipper oss ikke til", {"ACS_CONNECTION_STRING"}),
+    ],
+)
+async def test_a_stopped_transport_is_told_by_its_own_name_and_settings(
+    transport: str, subject: str, settings_: set[str]
+) -> None:
+    """Where there is but one its gate is the channel's; else others may still send."""
+    every = {"SMTP_USER", "SMTP_PASSWORD", "GRAPH_CLIENT_SECRET", "ACS_CONNECTION_STRING"}
+    alone = Room(EMAIL_TRANSPORTS=transport)
+    [told] = await notices(alone, Alert.channel_stopped(ChannelState("email", closed_since=NOW)))
+    one_of = Room(EMAIL_TRANSPORTS="graph,acs,smtp", LEASE_SECONDS=400)
+    gate = ChannelState(f"email-{transport}", closed_since=NOW)
+    [among] = await notices(one_of, Alert.channel_stopped(gate))
+    assert told.subject == subject
+    assert "får den senere" in told.text and "deliver.channel_waits" in told.text
+    assert "EMAIL_TRANSPORTS" not in told.text
+    assert among.subject.startswith("E-post går ikke lenger med ")
+    assert "en av de andre i EMAIL_TRANSPORTS" in among.text and "email.refused" in among.text
+    for one in (told, among):
+        assert {name for name in every if name in one.text} == settings_
 
 
 async def test_the_link_stands_as_it_is(room: Room) -> None:

@@ -206,6 +206,10 @@ def test_what_belongs_to_the_resources_cannot_be_set_by_hand(made: Made) -> None
     assert fixed(made) >= {
         "PURESERVICE_KEY",
         "SMTP_PASSWORD",
+        "GRAPH_CLIENT_SECRET",
+        "ACS_CONNECTION_STRING",
+        "EMAIL_TRANSPORTS",
+        "BOUNCE_MAILBOX",
         "ALERT_EMAIL",
         "ALERT_WEBHOOK",
         "DELIVER_EMAIL_QUEUE",
@@ -241,7 +245,11 @@ def secrets() -> set[str]:
     return {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
 
 
-def test_secrets_are_looked_up_in_the_vault_and_nothing_else_is(made: Made) -> None:
+BY_SECRETS = {"graphTenantId": "fjordvik", "graphClientId": "en-app", "acsByKey": True}
+
+
+def test_secrets_are_looked_up_in_the_vault_and_nothing_else_is() -> None:
+    made = deploy(MAIN, **{**given(EXAMPLE), **BY_SECRETS})
     values = app_settings(made)
     assert {name for name, value in values.items() if IN_VAULT.fullmatch(value)} == secrets() - {
         "AzureWebJobsStorage"
@@ -259,6 +267,41 @@ def test_without_a_user_there_is_no_password_to_look_up() -> None:
 def test_without_a_webhook_there_is_no_address_to_look_up() -> None:
     made = deploy(MAIN, **{**given(EXAMPLE), "alertWebhook": False})
     assert app_settings(made)["ALERT_WEBHOOK"] == ""
+
+
+def test_by_its_identity_the_app_needs_no_secret_for_graph_or_acs(made: Made) -> None:
+    values = app_settings(made)
+    assert values["GRAPH_CLIENT_SECRET"] == values["ACS_CONNECTION_STRING"] == ""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "transports"),
+    [
+        ({"smtpHost": "", "smtpUser": "", "emailTransports": "graph"}, ["graph"]),
+        ({"emailTransports": "graph,smtp", **BY_SECRETS}, ["graph", "smtp"]),
+        (
+            {
+                "emailTransports": "acs,smtp",
+                "acsEndpoint": "https://fjordvik.communication.azure.example",
+            },
+            ["acs", "smtp"],
+        ),
+        ({"emailTransports": "acs", "acsByKey": True}, ["acs"]),
+        (
+            {
+                "emailTransports": "graph,acs,smtp",
+                "acsByKey": True,
+                "settings": {"LEASE_SECONDS": "400"},
+            },
+            ["graph", "acs", "smtp"],
+        ),
+    ],
+)
+def test_the_app_would_start_with_every_way_of_sending_mail(
+    parameters: dict[str, Any], transports: list[str]
+) -> None:
+    values = app_settings(deploy(MAIN, **{**given(EXAMPLE), **parameters}))
+    assert read(values).transports == transports
 
 
 def test_whoever_gets_the_alarm_gets_the_alerts(made: Made) -> None:
