@@ -18,8 +18,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -42,10 +41,10 @@ from azure.identity.aio import ManagedIdentityCredential
 from pydantic import BaseModel, ValidationError
 
 from shared.adapters import mime
-from shared.adapters.acs_reports import masked
+from shared.adapters.retry_after import wait_asked_for
 from shared.adapters.transport import Mail
 from shared.domain.delivery import Outcome, Reason, Status
-from shared.domain.html import encodable, one_line, safe_file_name
+from shared.domain.html import encodable, masked, one_line, safe_file_name
 from shared.domain.message import File
 from shared.domain.pictures import shown
 from shared.errors import (
@@ -427,13 +426,5 @@ def _problem(error: HttpResponseError) -> _Problem:
 
 
 def _retry_after(error: HttpResponseError, now: datetime) -> timedelta:
-    """What it asks for, in seconds or as a date; a minute when that cannot be told."""
     headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    text = headers.get("Retry-After", "")
-    if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text), 24 * 3600))
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return timedelta(minutes=1)
-    return max(timedelta(), (at if at.tzinfo else at.replace(tzinfo=UTC)) - now)
+    return wait_asked_for(headers.get("Retry-After"), now)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
-from shared.domain.html import one_line
+from shared.domain.html import masked
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +69,6 @@ def delivery_reports(body: bytes) -> list[DeliveryReport]:
     """
     reports = [_report(event) for event in _events(body) if event.type == REPORTED]
     return [report for report in reports if report]
-
-
-def masked(text: str) -> str:
-    """The words on one line, shortened, without anything that may hold an address."""
-    words = one_line(text).split()
-    kept = " ".join("…" if "@" in word or "%40" in word else word for word in words)
-    return kept if len(kept) <= 200 else f"{kept[:200]}…"
 
 
 class _Event(BaseModel):

@@ -11,7 +11,8 @@ from email import message_from_bytes, message_from_string
 from email.message import Message
 from email.utils import parseaddr
 
-from shared.domain.bounce import BounceKind, Returned, kind_of, masked
+from shared.domain.bounce import BounceKind, Returned, kind_of
+from shared.domain.html import masked
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ by is noted with its claim, so that a send without an end is looked up with whoe
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -161,7 +162,6 @@ class EmailChannel:
                 if noting.begun:  # a draft of it is there: nobody else gets it any more
                     raise await self._nobody([transport], refused) from None
             else:
-                await self._gates.went_through([_gate(transport)], self._clock())
                 return await self._receipt(transport, receipt, delivery, mail)
         raise await self._nobody(candidates, refused)
 
@@ -177,16 +177,15 @@ class EmailChannel:
 
         Raises as `send` does.
         """
-        for transport in self._transports.values():
-            last = transport is list(self._transports.values())[-1]
+        *others, last = self._transports.values()
+        for transport in others:
             try:
                 await transport.send(mail, "", _unnoted)
             except TransientError as error:
-                if last:
-                    raise
                 log.warning("email.refused by=%s because=%s", transport.name, error)
             else:
                 return
+        await last.send(mail, "", _unnoted)
 
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The mail as an `.eml` without a recipient."""
@@ -246,13 +245,17 @@ class EmailChannel:
 
     async def _open_in(self, transport: Transport) -> timedelta:
         now = self._clock()
-        return await self._gates.closed_until(_gate(transport), now) - now
+        try:
+            return await self._gates.closed_until(_gate(transport), now) - now
+        except StorageError:  # it will say so itself
+            return timedelta()
 
     async def _rest(self, transport: Transport, error: TransientError) -> None:
         """Everybody leaves it alone for as long as it says. Where there is but one: the channel."""
         if len(self._transports) > 1 and isinstance(error, ThrottledError | StoppedError):
             error.gate = _gate(transport)
-            await self._gates.rest(error.gate, error, self._clock())
+            with suppress(StorageError):  # that nothing was sent is what counts
+                await self._gates.rest(error.gate, error, self._clock())
 
     async def _nobody(
         self, candidates: Sequence[Transport], refused: Sequence[TransientError]
@@ -273,12 +276,16 @@ class EmailChannel:
     async def _receipt(
         self, transport: Transport, receipt: Receipt, delivery: OpenDelivery, mail: Mail
     ) -> Receipt:
-        """The evidence; indexed where a bounce will only tell the provider's own name for it."""
-        if receipt.reference != mail.message_id:
-            try:
+        """The evidence; indexed where a bounce will only tell the provider's own name for it.
+
+        It has gone out, whatever becomes of that.
+        """
+        try:
+            await self._gates.went_through([_gate(transport)], self._clock())
+            if receipt.reference != mail.message_id:
                 await self._references.remember(receipt.reference, delivery)
-            except StorageError as error:  # it has gone out, whatever becomes of its bounce
-                log.warning("email.not_indexed delivery_id=%s because=%s", delivery.id, error)
+        except StorageError as error:
+            log.warning("email.not_indexed delivery_id=%s because=%s", delivery.id, error)
         return _named(transport, receipt)
 
     # --- what is sent ---

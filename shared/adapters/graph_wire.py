@@ -9,8 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from shared.adapters.retry_after import wait_asked_for
 from shared.errors import (
     PermanentError,
     StoppedError,
@@ -37,8 +37,6 @@ from shared.settings import Settings
 #: Exchange Online takes this many requests at a time of an app for a mailbox.
 CONCURRENT = 4
 #: A 429 that does not say how long.
-UNTOLD_WAIT = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(hours=1)
 #: The day's or the hour's quota is used up; it comes back by itself.
 QUOTA_WAIT = timedelta(hours=1)
 
@@ -244,7 +242,7 @@ def _meaning(step: Step, refusal: Refusal, now: datetime) -> Kind:
     status, code = refusal.status, refusal.code
     if 400 <= status < 500 and code in _QUOTA:
         return partial(ThrottledError, retry_after=QUOTA_WAIT)
-    wait = partial(ThrottledError, retry_after=_wait(refusal.retry_after, now))
+    wait = partial(ThrottledError, retry_after=wait_asked_for(refusal.retry_after, now))
     if status == 429:
         return wait
     if status in (401, 403) or (400 <= status < 500 and code in _A_PERSON_MUST_ACT):
@@ -269,19 +267,6 @@ def _lost(step: Step, error: Exception) -> Kind:
     if step is Step.TOKEN or isinstance(error, _NOT_ASKED):
         return ThrottledError
     return UncertainError if step is Step.SEND else TransientError
-
-
-def _wait(retry_after: str | None, now: datetime) -> timedelta:
-    """What a Retry-After asks for, in seconds or as a date; a minute when it cannot be told."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(timedelta(seconds=int(text[:9])), LONGEST_WAIT)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return UNTOLD_WAIT
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max(until - now, timedelta()), LONGEST_WAIT)
 
 
 async def _expect(response: httpx.Response, expected: tuple[int, ...]) -> None:

@@ -10,7 +10,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Self, TypeVar
 
 import httpx
@@ -25,6 +24,7 @@ from tenacity import (
     wait_random,
 )
 
+from shared.adapters.retry_after import wait_asked_for
 from shared.errors import (
     PermanentError,
     SetupError,
@@ -52,8 +52,6 @@ ATTEMPTS = 3
 #: A read waits this long for its turn; anything longer is for the caller to plan.
 SHORT_WAIT = timedelta(seconds=5)
 #: A 429 that does not say how long: the limit is counted per minute.
-UNTOLD_WAIT = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(hours=1)
 
 _NOT_SENT = (
     httpx.ConnectError,
@@ -564,7 +562,9 @@ class Wire:
                 " PURESERVICE_PREFIX, PURESERVICE_AUTH and PURESERVICE_KEY"
             )
         if status == 429:
-            return ThrottledError(what, _wait(response.headers.get("Retry-After"), self._clock()))
+            return ThrottledError(
+                what, wait_asked_for(response.headers.get("Retry-After"), self._clock())
+            )
         return doubt(what) if response.is_server_error else PermanentError(what)
 
 
@@ -582,18 +582,6 @@ def _pause(state: RetryCallState) -> float:
     if isinstance(error, ThrottledError):
         return error.retry_after.total_seconds()
     return _backoff(state)
-
-
-def _wait(retry_after: str | None, now: datetime) -> timedelta:
-    """What a Retry-After asks for, in seconds or as a date; a minute when it cannot be told."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdigit():
-        return min(timedelta(seconds=int(text[:9])), LONGEST_WAIT)
-    try:
-        until = _utc(parsedate_to_datetime(text))
-    except ValueError:
-        return UNTOLD_WAIT
-    return min(max(until - now, timedelta()), LONGEST_WAIT)
 
 
 def _media_type(response: httpx.Response) -> str:

@@ -24,7 +24,7 @@ from aiosmtplib import (
 
 from shared.adapters.transport import Mail
 from shared.domain.delivery import Outcome
-from shared.domain.html import one_line
+from shared.domain.html import masked
 from shared.errors import (
     PermanentError,
     StoppedError,
@@ -111,7 +111,7 @@ class SmtpTransport:
             async with asyncio.timeout(self.time_limit.total_seconds()):
                 sender = mail.message.sender.envelope_from
                 answer = await self._hand_over(sender, mail.address, await mail.mime(), progress)
-        return Receipt(mail.message_id, f"{answer.code} {_masked(answer.message)}")
+        return Receipt(mail.message_id, f"{answer.code} {masked(answer.message)}")
 
     async def find(self, key: str, reference: str) -> Receipt | str:
         raise UncertainError("smtp: a server cannot be asked what it has")
@@ -274,12 +274,12 @@ def _in_our_words(what: str, progress: _Progress) -> Iterator[None]:
     try:
         yield
     except SMTPResponseException as error:
-        said = f"smtp: {progress.stage}: {error.code} {_masked(error.message)}"
+        said = f"smtp: {progress.stage}: {error.code} {masked(error.message)}"
         kind = _meaning(progress.stage, error.code, error.message)
         # Not `from error`: it carries the recipient's address, and a traceback would show it.
         raise kind(f"{said} for {what}") from None
     except (SMTPException, OSError) as error:
-        said = "timed out" if isinstance(error, TimeoutError) else _masked(str(error))
+        said = "timed out" if isinstance(error, TimeoutError) else masked(str(error))
         meaning: type[UtsendelseError] = TransientError
         if progress.stage is Stage.DATA:
             meaning = UncertainError
@@ -330,10 +330,3 @@ def _meaning(stage: Stage, code: int, text: str) -> Callable[[str], UtsendelseEr
             return UncertainError  # neither yes nor no
         case _:
             return ThrottledError if stage in _NOBODYS_FAULT else TransientError
-
-
-def _masked(text: str) -> str:
-    """The server's words on one line, shortened, without anything that may hold an address."""
-    words = one_line(text).split()
-    kept = " ".join("…" if "@" in word or "%40" in word else word for word in words)
-    return kept if len(kept) <= 200 else f"{kept[:200]}…"

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from shared.domain.html import one_line
-
 
 class BounceKind(StrEnum):
     HARD = "hard"  #: it came back for good: the address is no good
@@ -107,10 +105,3 @@ class Report:
 
     received: datetime
     returned: tuple[Returned, ...] = ()
-
-
-def masked(text: str) -> str:
-    """The words on one line, shortened, without anything that may hold an address."""
-    words = one_line(text).split()
-    kept = " ".join("…" if "@" in word or "%40" in word else word for word in words)
-    return kept if len(kept) <= 300 else f"{kept[:300]}…"

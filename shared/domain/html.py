@@ -177,6 +177,13 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def masked(text: str) -> str:
+    """A server's words on one line, shortened, without anything that may hold an address."""
+    words = one_line(text).split()
+    kept = " ".join("…" if "@" in word or "%40" in word else word for word in words)
+    return kept if len(kept) <= 200 else f"{kept[:200]}…"
+
+
 def safe_file_name(name: str) -> str:
     """A name that any system can save: never empty, never a path, and it keeps its extension."""
     name = re.sub(r'[/\\:*?"<>|]+', "-", one_line(name)).strip(" .-")

@@ -17,6 +17,7 @@ from shared.domain.delivery import OpenDelivery, Outcome, Status
 from shared.domain.message import File, Message, Sender
 from shared.domain.recipient import Recipient
 from shared.errors import (
+    DoubtfulError,
     PermanentError,
     StoppedError,
     ThrottledError,
@@ -326,3 +327,33 @@ def test_the_shortest_lease_that_settings_take_outlives_a_send(names: str, secon
     channel = email_channel(given, MemoryFiles(), lambda: NOW, *transports)  # type: ignore[arg-type]
     ticket = timedelta(seconds=given.PURESERVICE_TIMEOUT_SECONDS)
     assert channel.time_limit + 3 * ticket <= given.lease
+
+
+async def test_a_ledger_that_is_away_makes_no_doubt_of_what_a_transport_has_said() -> None:
+    class Away(MemoryGates):
+        async def closed_until(self, gate: str, now: datetime) -> datetime:
+            raise DoubtfulError("503")
+
+        async def rest(self, gate: str, error: object, now: datetime) -> None:
+            raise DoubtfulError("503")
+
+        async def went_through(self, gates: list[str], now: datetime) -> None:
+            raise DoubtfulError("503")
+
+    def channel(*transports: Played) -> EmailChannel:
+        return email_channel(
+            settings(),
+            MemoryFiles(),
+            lambda: NOW,
+            *transports,  # type: ignore[arg-type]
+            gates=Away(),
+        )
+
+    async def note(reference: str) -> None: ...
+
+    second = smtp()
+    went = channel(graph(ThrottledError("graph: 429")), second)
+    assert (await went.send(replace(DELIVERY, note="graph:"), MESSAGE, note)).final
+    refused = channel(smtp(ThrottledError("smtp: 421")), graph(ThrottledError("graph: 429")))
+    with pytest.raises(ThrottledError):
+        await refused.send(DELIVERY, MESSAGE, note)
