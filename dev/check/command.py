@@ -212,6 +212,13 @@ _NORWEGIAN = {
     ),
     "must be 1 to": "må være fra 1 til",
     "where EMAIL_TRANSPORTS has graph": "når EMAIL_TRANSPORTS har graph.",
+    "a logo without a header needs a text that says whose it is": (
+        "en logo uten header må ha en tekst som sier hvem den tilhører."
+    ),
+    "is no colour that mail programs know": "er ingen farge som e-postprogrammer kjenner.",
+    "is too pale: its contrast to white is": "er for blek: kontrasten mot hvitt er",
+    "for everybody to read it": "for at alle skal kunne lese det.",
+    ", and must be": ", og må være minst",
     "has more than 18 fields": "har flere enn 18 felt.",
     "must be a name of its own: a-z, 0-9 and _": (
         "må være et navn som ikke er i bruk fra før, med bare a-z, 0-9 og _."

@@ -1075,15 +1075,27 @@ async def test_what_is_looked_for_is_what_the_app_makes() -> None:
 
 async def test_no_secret_is_told_even_when_a_server_repeats_it(setup: Setup) -> None:
     key = "eyJ.hemmelig.nokkel"
-    told = httpx.Response(400, json={"message": f"Bad key {key}"})
+    by_graph, by_acs = "Graf-hemmelig", "endpoint=http://127.0.0.1:1/;accesskey=ZmVpbA=="
+    told = httpx.Response(400, json={"message": f"Bad key {key} {by_graph} {by_acs}"})
     setup.tenant.answer = lambda request: httpx.Response(400, content=told.content)
     secrets = {"PURESERVICE_KEY": key, "SMTP_USER": "utsendelse", "SMTP_PASSWORD": PASSWORD}
+    secrets |= {"GRAPH_TENANT_ID": "t", "GRAPH_CLIENT_ID": "c", "GRAPH_CLIENT_SECRET": by_graph}
+    secrets["ACS_CONNECTION_STRING"] = by_acs
     secrets["ALERT_WEBHOOK"] = webhook = "https://hooks.example/hemmelig"
     report = await setup.check(**secrets)
     text = "\n".join(report.lines)
     assert "Bad key ***" in text
     account_key = setup.storage.partition("AccountKey=")[2].partition(";")[0]
-    for secret in (key, PASSWORD, webhook, "hooks.example", setup.storage, account_key):
+    for secret in (
+        key,
+        PASSWORD,
+        by_graph,
+        by_acs,
+        webhook,
+        "hooks.example",
+        setup.storage,
+        account_key,
+    ):
         assert secret not in text
 
 
@@ -1167,6 +1179,9 @@ def test_what_our_own_rules_for_settings_say_is_told_in_norwegian(message: str) 
         ("ALERT_WEBHOOK", "hooks", "er ikke en nettadresse."),
         ("LIST_RULES", '{"KOMM": 7}', 'må være en kategori eller {"filter": "…"}.'),
         ("LEASE_SECONDS", "209", "to ganger SMTP_TIMEOUT_SECONDS pluss tre ganger"),
+        ("LETTERHEADS", '{"default": {"logo": "v.png"}}', "hvem den tilhører."),
+        ("LETTERHEADS", '{"default": {"color": "#eee"}}', "er for blek: kontrasten mot hvitt er"),
+        ("LETTERHEADS", '{"default": {"color": "blaa"}}', "er ingen farge"),
         ("EMAIL_TRANSPORTS", "brevdue", "må nevne smtp, graph eller acs"),
         ("TICKET_CAMPAIGN_USER", EXAMPLE["EMAIL_CAMPAIGN_USER"], "en annen adresse enn EMAIL"),
         ("AzureWebJobsStorage", "", "når AzureWebJobsStorage__accountName ikke er det."),
