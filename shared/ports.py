@@ -310,6 +310,13 @@ class Channel(Protocol):
         ...
 
 
+class Repeat(str):
+    """A note to go on from where nobody knows whether it was sent: repeating is harmless there.
+
+    Anything else might send it twice.
+    """
+
+
 class Asked(Protocol):
     """The rest of a channel that CAN_BE_ASKED what became of a delivery.
 

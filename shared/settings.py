@@ -445,6 +445,14 @@ class Settings(BaseSettings):
             raise ValueError("must be the mailbox that Pureservice reads: see TICKET_MESSAGE_VIA")
         return value
 
+    @field_validator("TICKET_MESSAGE_VIA")
+    @classmethod
+    def _is_asked_about(cls, value: str, info: ValidationInfo) -> str:
+        if value == "email" and info.data.get("EMAIL_TRANSPORTS", "smtp") != "smtp":
+            # what another has begun, or answers later, has no place in the ticket's own note
+            raise ValueError("can be email only where EMAIL_TRANSPORTS is smtp alone")
+        return value
+
     @field_validator("TICKET_WINDOW")
     @classmethod
     def _some_time_for_both(cls, value: str, info: ValidationInfo) -> str:

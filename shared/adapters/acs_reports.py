@@ -63,11 +63,17 @@ def validation_code(body: bytes) -> str | None:
 
 
 def delivery_reports(body: bytes) -> list[DeliveryReport]:
-    """The reports in it; other events, and statuses that are new to us, are left out.
+    """The reports in it; other events, and what is new to us or cannot be read, are left out.
 
-    Raises ValueError when one cannot be read, with nothing of what it says.
+    Raises ValueError when these are no events, with nothing of what they say.
     """
-    reports = [_report(event) for event in _events(body) if event.type == REPORTED]
+    reports = []
+    for event in _events(body):
+        if event.type == REPORTED:
+            try:
+                reports.append(_report(event))
+            except ValueError as error:  # and the others in the same body are none the worse
+                log.warning("acs.unreadable_report because=%s", error)
     return [report for report in reports if report]
 
 

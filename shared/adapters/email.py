@@ -20,6 +20,7 @@ from uuid import uuid4
 from shared.adapters import mime
 from shared.adapters.frozen_files import content_of
 from shared.adapters.transport import Mail, Transport, operation_id
+from shared.domain.bounce import posted
 from shared.domain.delivery import Delivery, OpenDelivery, Outcome
 from shared.domain.message import File, Message
 from shared.domain.recipient import Recipient
@@ -30,7 +31,7 @@ from shared.errors import (
     TransientError,
     UncertainError,
 )
-from shared.ports import Archived, Clock, Files, Note, Promise, Receipt
+from shared.ports import Archived, Clock, Files, Note, Promise, Receipt, Repeat
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class EmailChannel:
         self.promise = Promise.CAN_BE_ASKED if known else Promise.NEITHER
         sending = sum((transport.time_limit for transport in transports), start=timedelta())
         # the lease is long enough for twice as long as sending takes: see the settings
-        self._preparing = min(_PREPARING, sending)
+        self._preparing = min(_PREPARING, sending / 2)
         self.time_limit = self._preparing + sending
         self.first_check = timedelta(seconds=settings.ACS_CHECK_SECONDS)
         self.longest_wait = timedelta(minutes=settings.ACS_WAIT_MINUTES)
@@ -162,7 +163,7 @@ class EmailChannel:
                 if noting.begun:  # a draft of it is there: nobody else gets it any more
                     raise await self._nobody([transport], refused) from None
             else:
-                return await self._receipt(transport, receipt, delivery, mail)
+                return await self._receipt(transport, receipt, delivery)
         raise await self._nobody(candidates, refused)
 
     async def try_out(self, message: Message, address: str) -> None:
@@ -203,9 +204,9 @@ class EmailChannel:
         key = operation_id(delivery)
         found = await transport.find(key, way.reference)
         if isinstance(found, Receipt):
-            return _named(transport, found)
-        if transport.promise is Promise.DEDUPLICATES:
-            found = found or key  # again with the same key, and with nobody else
+            return await self._receipt(transport, found, delivery)
+        if transport.promise is Promise.DEDUPLICATES:  # it may deny what it has
+            return Repeat(_Way(transport.name, found or key))
         return str(_Way(transport.name, found))
 
     async def check(self, submitted: Sequence[OpenDelivery]) -> Mapping[str, Outcome]:
@@ -274,7 +275,7 @@ class EmailChannel:
         return error
 
     async def _receipt(
-        self, transport: Transport, receipt: Receipt, delivery: OpenDelivery, mail: Mail
+        self, transport: Transport, receipt: Receipt, delivery: OpenDelivery
     ) -> Receipt:
         """The evidence; indexed where a bounce will only tell the provider's own name for it.
 
@@ -282,7 +283,7 @@ class EmailChannel:
         """
         try:
             await self._gates.went_through([_gate(transport)], self._clock())
-            if receipt.reference != mail.message_id:
+            if posted(receipt.reference) is None:
                 await self._references.remember(receipt.reference, delivery)
         except StorageError as error:
             log.warning("email.not_indexed delivery_id=%s because=%s", delivery.id, error)

@@ -1,9 +1,10 @@
 """The mailbox that bounces come to, read through Microsoft Graph."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from azure.core.credentials_async import AsyncTokenCredential
@@ -39,6 +40,14 @@ class _Received(Told):
     id: str
     received_date_time: AwareDatetime
     internet_message_headers: list[_Header] | None = None
+
+
+log = logging.getLogger(__name__)
+
+#: These refusals are about the mailbox, or about us.
+_OF_ALL = {401, 403, 429, 503}
+#: For so long a failing server is asked for the same mail again.
+_TRIED_FOR = timedelta(hours=1)
 
 
 class _Page(Told):
@@ -81,7 +90,7 @@ class GraphInbox:
         """
         async for mail in self._received(since):
             if _may_be_a_bounce(mail.internet_message_headers or ()):
-                mime = await self._download(mail.id)
+                mime = await self._download(mail)
                 if mime:
                     yield InboxMail(mail.id, mail.received_date_time, mime)
 
@@ -110,9 +119,12 @@ class GraphInbox:
                 yield mail
             next_url = page.next_link
 
-    async def _download(self, message: str) -> bytes:
-        """The mail's beginning; nothing when somebody has removed it since."""
-        url = self._graph.mailbox(self._mailbox, "messages", message, "$value")
+    async def _download(self, mail: _Received) -> bytes:
+        """The mail's beginning; nothing when somebody has removed it since.
+
+        Nor when Graph cannot give it out, so that one mail does not stop all that come after it.
+        """
+        url = self._graph.mailbox(self._mailbox, "messages", mail.id, "$value")
         progress, mime = Progress(), bytearray()
         with in_our_words("a report", progress, self._clock):
             try:
@@ -122,8 +134,10 @@ class GraphInbox:
                         if len(mime) >= LARGEST_REPORT:
                             break
             except Refusal as refusal:
-                if refusal.status != 404:
+                old = mail.received_date_time + _TRIED_FOR < self._clock()
+                if refusal.status in _OF_ALL or not (400 <= refusal.status < 500 or old):
                     raise
+                log.warning("graph.report_unread status=%s", refusal.status)
         return bytes(mime[:LARGEST_REPORT])
 
 

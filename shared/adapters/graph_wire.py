@@ -36,7 +36,6 @@ from shared.settings import Settings
 
 #: Exchange Online takes this many requests at a time of an app for a mailbox.
 CONCURRENT = 4
-#: A 429 that does not say how long.
 #: The day's or the hour's quota is used up; it comes back by itself.
 QUOTA_WAIT = timedelta(hours=1)
 

@@ -51,7 +51,6 @@ LARGEST_ANSWER = 50 * 1024 * 1024
 ATTEMPTS = 3
 #: A read waits this long for its turn; anything longer is for the caller to plan.
 SHORT_WAIT = timedelta(seconds=5)
-#: A 429 that does not say how long: the limit is counted per minute.
 
 _NOT_SENT = (
     httpx.ConnectError,

@@ -104,6 +104,10 @@ _LINK = re.compile(r"(?:https?://|mailto:|tel:)\S", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:https?://|mailto:|tel:)?(?:www\.)?", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\n{3,}")
 
+_TABLE_PARTS = ("tr", "td", "th", "thead", "tbody", "tfoot", "caption")
+#: In characters. One long cell and thousands of rows would fill the memory with spaces.
+_LARGEST_TABLE = 2_000_000
+
 #: In bytes: file systems count them, and an accented letter takes two.
 _NAME_LIMIT = 150
 
@@ -146,9 +150,21 @@ def plain_text(html: str) -> str:
             element.tag, element.text = "span", f"[{alt}]" if alt else ""
     for link in root.iter("a"):
         _tell_address(link)
+    for table in root.iter("table"):
+        if _area(table) > _LARGEST_TABLE:
+            for element in table.iter("table", *_TABLE_PARTS):
+                element.tag = "div"
     text: str = Inscriptis(root, _PLAIN).get_text()
     lines = (line.rstrip() for line in text.replace("\xa0", " ").splitlines())
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+
+
+def _area(table: HtmlElement) -> int:
+    """How many characters it takes in columns, where each cell is as wide as the widest."""
+    rows = list(table.iter("tr"))
+    across = max((len(row) for row in rows), default=0)
+    widest = max((len(cell.text_content()) for cell in table.iter("td", "th")), default=0)
+    return len(rows) * across * widest
 
 
 def tree(html: str) -> HtmlElement | None:

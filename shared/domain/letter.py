@@ -39,7 +39,9 @@ class Letter:
         for name, value in message.facts:
             about, _, what = name.partition(".")
             facts.setdefault(about, {})[what] = value
-        return cls(replace(message, mentions=tuple(sorted(names))), texts, facts)
+        letter = cls(replace(message, mentions=tuple(sorted(names))), texts, facts)
+        # what mentions nothing is the same for all, and needs no filling in later
+        return letter if names else cls(letter._filled({}), {}, {})
 
     @classmethod
     def frozen(cls, message: Message) -> "Letter":
@@ -58,7 +60,9 @@ class Letter:
         """The message with everything filled in. Raises MissingValueError, which names what."""
         if not self._texts:
             return self.message
-        values = {**self._facts, "recipient": placeholder_values(recipient)}
+        return self._filled({**self._facts, "recipient": placeholder_values(recipient)})
+
+    def _filled(self, values: Mapping[str, Mapping[str, str]]) -> Message:
         filled = {name: template.fill(values) for name, template in self._texts.items()}
         message, ticket = self.message, self.message.ticket
         if ticket:

@@ -12,7 +12,7 @@ from shared.domain.campaign import UNDER_WAY, Campaign, Pause, Phase
 from shared.domain.delivery import NEVER, OpenDelivery, Outcome, Reason, Status
 from shared.domain.pace import another_first_each_minute
 from shared.domain.steering import Steering
-from shared.errors import PermanentError, UncertainError, UtsendelseError
+from shared.errors import PermanentError, TransientError, UncertainError, UtsendelseError
 from shared.flow.alert import tell_alerts
 from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.frozen import Messages
@@ -21,7 +21,7 @@ from shared.flow.report import report
 from shared.flow.verify import verify
 from shared.ledger import Ledger
 from shared.ledger.deliveries import Deliveries
-from shared.ports import Asked, Claims, Clock, Helpdesk, Herald, Promise, Receipt
+from shared.ports import Asked, Claims, Clock, Helpdesk, Herald, Promise, Receipt, Repeat
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -170,14 +170,19 @@ async def sweep(
     otherwise uncertain, for a person; or sent again, where settings would rather have it twice.
     """
     most = _LOOK_UPS if lane.asked else _SWEPT
-    for lost in await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, most):
+    overdue = await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, most)
+    for lost in another_first_each_minute(overdue, clock()):
         if lane.asked and clock() >= until:
             return
         # before it is taken over: an answer that does not come now costs no attempt, and one that
         # another host was quicker to act upon is of no use to us
         found: Receipt | str | Outcome | None = None
         if lane.asked:
-            found = await _found(lost, lane.asked)
+            try:
+                found = await _found(lost, lane.asked)
+            except TransientError as error:  # others may be with somebody who does answer
+                log.warning("account.not_found delivery_id=%s because=%s", lost.id, error)
+                continue
         elif lane.channel.promise is Promise.DEDUPLICATES:
             found = lost.note
         ours = await ledger.deliveries.take_over(lost, clock(), settings.lease, settings.grace)
@@ -186,14 +191,21 @@ async def sweep(
         log.warning("account.interrupted delivery_id=%s", ours.id)
         if found is None or isinstance(found, Outcome):
             again = settings.resend_uncertain(lane.channel.name)
-            # one that may have arrived is never put back to be called off
-            again = again and campaign.phase is not Phase.CANCELLING
-            if not (again and ours.attempt < settings.MAX_ATTEMPTS):
+            if not (again and _may_go_on(ours, campaign, settings)):
                 outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
                 await ledger.deliveries.settle(ours, outcome, clock())
                 continue
             found = ""  # from the beginning, and by whom it may
+        elif isinstance(found, Repeat) and not _may_go_on(ours, campaign, settings):
+            unknown = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, found)
+            await ledger.deliveries.settle(ours, unknown, clock())
+            continue
         await _go_on(ours, found, ledger.deliveries, settings, clock)
+
+
+def _may_go_on(ours: OpenDelivery, campaign: Campaign, settings: Settings) -> bool:
+    """One that may have arrived is never put back to be called off, nor given up as not sent."""
+    return campaign.phase is not Phase.CANCELLING and ours.attempt < settings.MAX_ATTEMPTS
 
 
 async def _found(lost: OpenDelivery, asked: Asked) -> Receipt | str | Outcome:

@@ -1,5 +1,6 @@
 """Draft: what a campaign would say if it started now, and what stops it. Nothing is stored."""
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ class Draft:
     letter: Letter | None  #: the message and its placeholders; None when one of them is wrong
     originals: tuple[Attachment, ...]
     contents: Mapping[str, bytes]  #: pictures that are no attachments, by content id
+    limit: int  #: how many bytes all of it may come to, as a mail
     agent: int  #: who is responsible for the ticket, as a user of the helpdesk; 0: nobody
     problems: tuple[BlockedError, ...]
 
@@ -87,7 +89,9 @@ async def draft(
     house = _house(ticket, names, settings)
     of_ticket = channel.name == "ticket"
     dressed_anew = of_ticket and settings.TICKET_MESSAGE_VIA == "pureservice"
-    text, pictures = _cleaned(await _body(chosen, ticket, dressed_anew, helpdesk), there, chosen)
+    body = await _body(chosen, ticket, dressed_anew, helpdesk)
+    # whatever it takes, mail goes out meanwhile
+    text, pictures = await asyncio.to_thread(_cleaned, body, there, chosen)
     text = tidy_html(without_traces(text, tag, end_user))
     subject = clean_subject(chosen.subject, tag) or clean_subject(ticket.subject, tag)
     if not subject or not (one_line(plain_text(text)) or _PICTURE.search(text)):
@@ -108,7 +112,7 @@ async def draft(
     message = Message(
         subject=tidy_text(subject),
         html=html,
-        text=plain_text(html),
+        text=await asyncio.to_thread(plain_text, html),
         sender=house.sender,
         lang=house.language,
         files=(*named[: len(sent_along)], *map(_file, pictures)),
@@ -147,6 +151,7 @@ async def draft(
         message=message,
         letter=letter,
         originals=originals,
+        limit=limit,
         contents={picture.content_id: picture.data for picture in pictures},
         agent=(original.classification.agent if original.classification else None) or 0,
         problems=tuple(problems),

@@ -54,6 +54,13 @@ async def trial(
         return told
     if seen.tried_at == seen.asked_at:
         return replace(told, again=True)
+    await ledger.audit.record(
+        clock(),
+        who="preview",
+        what="trial.sent",
+        subject=f"ticket:{ticket_id}",
+        detail=f"as {recipient.member} to {len(to)}",
+    )
     await ledger.tickets.remember(ticket_id, replace(seen, tried_at=seen.asked_at))
     folder = f"trial-{ticket_id}"
     failed = []
@@ -73,13 +80,6 @@ async def trial(
     finally:
         await files.remove_all(folder)
     log.info("trial.sent ticket_id=%s mails=%s", ticket_id, len(to) - len(failed))
-    await ledger.audit.record(
-        clock(),
-        who="preview",
-        what="trial.sent",
-        subject=f"ticket:{ticket_id}",
-        detail=f"as {recipient.member}: {len(to) - len(failed)} sent, {len(failed)} failed",
-    )
     went = tuple(address for address in to if address not in failed)
     return replace(told, to=went, failed=tuple(failed))
 

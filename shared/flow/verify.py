@@ -44,10 +44,13 @@ async def verify(
             continue
         if until is not None and clock() >= until:
             return
-        known, unknown = await _answers(asked, portion)
+        known, refused = await _answers(asked, portion)
         later = []
         for one in portion:
-            outcome = known.get(one.id, unknown)
+            outcome = known.get(one.id, refused)
+            if outcome is None:  # not looked at, so nobody knows less than before
+                later.append((one, clock() + asked.first_check))
+                continue
             if outcome.status is Status.SUBMITTED:
                 age = clock() - one.submitted_at
                 if age < asked.longest_wait:
@@ -63,13 +66,12 @@ async def verify(
 
 async def _answers(
     asked: Asked, portion: Sequence[OpenDelivery]
-) -> tuple[Mapping[str, Outcome], Outcome]:
-    """What is known of these, and what holds for the rest. A refusal to say is no answer either."""
-    unknown = Outcome(Status.SUBMITTED, Reason.NO_ANSWER)
+) -> tuple[Mapping[str, Outcome], Outcome | None]:
+    """What is known of these, and what holds for all when they will not say."""
     try:
-        return await asked.check(portion), unknown
+        return await asked.check(portion), None
     except PermanentError as error:
-        return {}, replace(unknown, detail=str(error))
+        return {}, Outcome(Status.SUBMITTED, Reason.NO_ANSWER, detail=str(error))
 
 
 def _next_look(one: OpenDelivery, asked: Asked, now: datetime) -> datetime:

@@ -153,12 +153,6 @@ def test_event_grids_question_is_answered() -> None:
         b"[" * 100_000,
         body("kari@example.no"),
         body([{"data": data()}]),
-        body([grid_event(recipient=None)]),
-        body([grid_event(status=7)]),
-        body([grid_event(messageId=None, internetMessageId=None)]),
-        body([grid_event(deliveryAttemptTimestamp="kari@example.no")]),
-        body([grid_event() | {"data": "kari@example.no"}]),
-        body([grid_event() | {"data": {"kari@example.no": data()}}]),
     ],
 )
 def test_what_cannot_be_read_is_a_value_error_that_repeats_nothing(wrong: bytes) -> None:
@@ -166,6 +160,25 @@ def test_what_cannot_be_read_is_a_value_error_that_repeats_nothing(wrong: bytes)
         delivery_reports(wrong)
     assert "kari" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        grid_event(recipient=None),
+        grid_event(status=7),
+        grid_event(messageId=None, internetMessageId=None),
+        grid_event(deliveryAttemptTimestamp="kari@example.no"),
+        grid_event() | {"data": "kari@example.no"},
+        grid_event() | {"data": {"kari@example.no": data()}},
+    ],
+)
+def test_one_that_cannot_be_read_is_logged_without_what_it_says_and_the_others_count(
+    wrong: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(delivery_reports(body([wrong, grid_event()]))) == 1
+    assert "acs.unreadable_report" in caplog.text
+    assert "kari" not in caplog.text
 
 
 def test_a_question_without_a_code_is_a_value_error() -> None:

@@ -226,3 +226,17 @@ async def test_a_read_that_fails_is_one_of_our_errors(
     assert type(caught.value) is meaning
     assert "@" not in str(caught.value)
     assert "hemmelig" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "age"), [(400, 0), (413, 0), (500, 2), (504, 2)])
+async def test_one_mail_that_cannot_be_given_out_does_not_stop_those_behind_it(
+    inbox: GraphInbox, simulator: GraphSimulator, between: Between, status: int, age: int
+) -> None:
+    """Of one that has just come, a failing server is asked again."""
+    bad = simulator.receive(MAILBOX, report())
+    bad.received = NOW - timedelta(hours=age)
+    simulator.receive(MAILBOX, report())
+    between.before = lambda request: (
+        httpx.Response(status) if request.url.path.endswith(f"{bad.id}/$value") else None
+    )
+    assert len(await read(inbox)) == 1

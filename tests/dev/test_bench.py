@@ -114,11 +114,11 @@ def test_two_hosts_mail_everybody_once_although_every_item_comes_twice() -> None
 
 def test_what_is_settled_costs_nothing_to_look_after() -> None:
     """The benchmark holds large campaigns against this one; here that it measures, and little."""
-    cost = bench.cost_at_size(300, print)
+    cost = bench.cost_at_size(150, print)
     assert {(looks.complete, looks.progress) for looks in cost.looks} == {(1, 1)}
     assert max(looks.account for looks in cost.looks) <= 20
-    assert cost.planning.transactions <= 300 / 50 + cost.planning.pages
-    assert cost.planning.rows == 2 * 300
+    assert cost.planning.transactions <= 150 / 50 + cost.planning.pages
+    assert cost.planning.rows == 2 * 150
 
 
 def test_a_body_is_made_once_where_all_mails_are_alike_and_else_for_each() -> None:

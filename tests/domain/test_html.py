@@ -336,3 +336,10 @@ def test_a_safe_file_name_is_never_empty_and_is_already_safe(name: str) -> None:
 
 def test_one_line_is_one_line() -> None:
     assert one_line(" a\r\n\tb\u2028c\x07\u202e\ud83d ") == "a b c?"
+
+
+def test_a_table_with_one_very_long_cell_does_not_fill_the_memory() -> None:
+    html = f"<table><tr><td>{'x' * 50_000}</td></tr>{'<tr><td>y</td></tr>' * 1_000}</table>"
+    text = plain_text(html)
+    assert len(text) < 2 * len(html)
+    assert text.count("y") == 1_000

@@ -214,13 +214,18 @@ async def test_what_is_submitted_without_a_reason_has_gone_out_and_is_sent_in_th
     assert (await the_only(house, campaign)).status is Status.SENT
 
 
-async def test_who_does_not_come_back_has_not_been_looked_at_and_is_not_sent(house):
+async def test_who_does_not_come_back_has_not_been_looked_at_and_is_asked_about_for_ever(house):
+    """E.g. because the provider answers so many questions an hour."""
     campaign, provider = await submitted(house, 1), always(None)
-    for _ in range(62):
+    for _ in range(120):
         house.clock.tick(minutes=1)
         await look(house, campaign, provider)
-    delivery = await the_only(house, campaign)
-    assert (delivery.status, delivery.reason) == (Status.UNCERTAIN, Reason.NO_ANSWER)
+    assert await house.ledger.deliveries.any_open(campaign.id)
+    assert len(provider.asked) == 60
+    provider.answer = lambda one: GONE_OUT
+    house.clock.tick(minutes=2)
+    await look(house, campaign, provider)
+    assert (await the_only(house, campaign)).status is Status.SENT
 
 
 # --- a provider that does not answer ---

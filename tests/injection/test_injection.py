@@ -24,6 +24,7 @@ REACHES_NOBODY: Mapping[str, str] = {
     "await self.sleep(": "what the others wait with",
     "channel.begins(": "asks who rests, which only matters where there is more than one transport",
     "_channel(gate, now)).gate_until": "the same",
+    "asyncio.to_thread(": "works on what is in memory",
     "aclosing(": "opens what is inside of it, which is met",
 }
 
