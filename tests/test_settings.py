@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from shared.errors import SetupError
 from shared.settings import Settings, read_settings
-from tests.examples import EXAMPLE, ROOT
+from tests.examples import EXAMPLE, ROOT, settings
 
 
 @pytest.fixture
@@ -135,3 +136,37 @@ def test_the_app_does_not_start_with_wrong_settings():
     assert started.returncode != 0
     assert "ONLY_SEND_TO: is not set" in started.stderr
     assert "MAIL_FROM: is not an e-mail address" in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"EMAIL_TRANSPORTS": "smtp,smtp"}, "EMAIL_TRANSPORTS"),
+        ({"EMAIL_TRANSPORTS": "sendmail"}, "EMAIL_TRANSPORTS"),
+        ({"EMAIL_TRANSPORTS": ""}, "EMAIL_TRANSPORTS"),
+        ({"SMTP_HOST": ""}, "SMTP_HOST"),
+        ({"EMAIL_TRANSPORTS": "graph", "EMAIL_RATE": "0"}, "EMAIL_RATE"),
+        ({"EMAIL_TRANSPORTS": "graph", "EMAIL_RATE": "31"}, "EMAIL_RATE"),
+        ({"EMAIL_TRANSPORTS": "acs", "ACS_CONNECTION_STRING": ""}, "ACS_CONNECTION_STRING"),
+        ({"EMAIL_TRANSPORTS": "acs", "ACS_ENDPOINT": "https://x.example"}, "ACS_CONNECTION_STRING"),
+        ({"GRAPH_TENANT_ID": "x"}, "GRAPH_CLIENT_SECRET"),
+        ({"GRAPH_URL": "http://graph.example/v1.0"}, "GRAPH_URL"),
+        ({"EMAIL_TRANSPORTS": "acs,graph,smtp", "LEASE_SECONDS": "300"}, "LEASE_SECONDS"),
+        ({"EMAIL_TRANSPORTS": "graph,smtp", "TICKET_MESSAGE_VIA": "email"}, "TICKET_MESSAGE_VIA"),
+        ({"LETTERHEADS": {"default": {"color": "#eeeeee"}}}, "LETTERHEADS.default"),
+        ({"LETTERHEADS": {"Kommunikasjon": {}}}, "LETTERHEADS"),
+        ({"RECIPIENT_FIELDS": {"name": "user.cf_1"}}, "RECIPIENT_FIELDS"),
+        ({"RECIPIENT_FIELDS": {"avtale": "user.title"}}, "RECIPIENT_FIELDS"),
+        ({"TEST_RECIPIENTS": "kari@example.no, ola"}, "TEST_RECIPIENTS"),
+    ],
+)
+def test_what_does_not_go_together_is_named(values, named):
+    with pytest.raises(ValidationError) as caught:
+        settings(**values)
+    places = [".".join(str(part) for part in one["loc"]) for one in caught.value.errors()]
+    assert places == [named]
+
+
+@pytest.mark.parametrize("values", [{"EMAIL_TRANSPORTS": "graph", "SMTP_HOST": ""}])
+def test_what_is_not_used_need_not_be_set(values):
+    assert settings(**values).transports == ["graph"]

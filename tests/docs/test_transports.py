@@ -249,7 +249,7 @@ def told_later() -> Iterator[tuple[str, set[str]]]:
     text = section(DOCUMENT, "Azure Communication Services").partition("| ACS says |")[2]
     for line in re.findall(r"^\| (.+) \|$", text, re.MULTILINE):
         first, second = line.split(" | ")
-        yield from ((one, codes(second)) for one in codes(first) or {first})
+        yield from ((one, codes(second)) for one in sorted(codes(first)) or [first])
 
 
 @pytest.mark.parametrize(("said", "told"), [one for one in told_later() if one[0] != "---|---"])
