@@ -211,6 +211,9 @@ _NORWEGIAN = {
         "er ikke satt, så ACS_ENDPOINT må være en adresse som begynner med https."
     ),
     "must be 1 to": "må være fra 1 til",
+    "can be email only where EMAIL_TRANSPORTS is smtp alone": (
+        "kan være email bare når EMAIL_TRANSPORTS er smtp alene."
+    ),
     "where EMAIL_TRANSPORTS has graph": "når EMAIL_TRANSPORTS har graph.",
     "a logo without a header needs a text that says whose it is": (
         "en logo uten header må ha en tekst som sier hvem den tilhører."

@@ -170,8 +170,8 @@ async def sweep(
     otherwise uncertain, for a person; or sent again, where settings would rather have it twice.
     """
     most = _LOOK_UPS if lane.asked else _SWEPT
-    overdue = await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, most)
-    for lost in another_first_each_minute(overdue, clock()):
+    overdue = await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, _SWEPT)
+    for lost in another_first_each_minute(overdue, clock())[:most]:
         if lane.asked and clock() >= until:
             return
         # before it is taken over: an answer that does not come now costs no attempt, and one that
@@ -189,23 +189,18 @@ async def sweep(
         if ours is None:
             continue
         log.warning("account.interrupted delivery_id=%s", ours.id)
-        if found is None or isinstance(found, Outcome):
-            again = settings.resend_uncertain(lane.channel.name)
-            if not (again and _may_go_on(ours, campaign, settings)):
-                outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
-                await ledger.deliveries.settle(ours, outcome, clock())
-                continue
+        # one that may have arrived is never put back to be called off, nor given up as not sent
+        over = campaign.phase is Phase.CANCELLING or ours.attempt >= settings.MAX_ATTEMPTS
+        doubtful = found is None or isinstance(found, Outcome)
+        if doubtful and settings.resend_uncertain(lane.channel.name) and not over:
             found = ""  # from the beginning, and by whom it may
-        elif isinstance(found, Repeat) and not _may_go_on(ours, campaign, settings):
-            unknown = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, found)
-            await ledger.deliveries.settle(ours, unknown, clock())
+        elif isinstance(found, Repeat) and over:
+            found = Outcome(Status.UNCERTAIN, Reason.INTERRUPTED, found)
+        if found is None or isinstance(found, Outcome):
+            outcome = found or Outcome(Status.UNCERTAIN, Reason.INTERRUPTED)
+            await ledger.deliveries.settle(ours, outcome, clock())
             continue
         await _go_on(ours, found, ledger.deliveries, settings, clock)
-
-
-def _may_go_on(ours: OpenDelivery, campaign: Campaign, settings: Settings) -> bool:
-    """One that may have arrived is never put back to be called off, nor given up as not sent."""
-    return campaign.phase is not Phase.CANCELLING and ours.attempt < settings.MAX_ATTEMPTS
 
 
 async def _found(lost: OpenDelivery, asked: Asked) -> Receipt | str | Outcome:

@@ -180,6 +180,8 @@ class Setup:
 
     async def check(self, **changes: Any) -> Report:
         said: list[str] = []
+        if changes.get("EMAIL_TRANSPORTS", "smtp") != "smtp":
+            changes = {"TICKET_MESSAGE_VIA": "pureservice", **changes}
         complete = await check(
             self.settings(**changes),
             say=said.append,
