@@ -390,10 +390,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--port", type=int, default=int(os.environ.get("ACS_PORT", "7091")))
     parser.add_argument(
-        "--domain", action="append", metavar="DOMAIN", help=f"a verified one, else {DOMAIN}"
+        "--domain", action="append", metavar="DOMAIN", help="a verified one; else the examples'"
     )
     options = parser.parse_args(argv)
-    simulator = AcsSimulator(domains=frozenset(options.domain or [DOMAIN]))
+    simulator = AcsSimulator(domains=frozenset(options.domain or [DOMAIN, "example.org"]))
     with RunningAcs(simulator, options.port) as running:
         print("Azure Communication Services is ready:", flush=True)
         print(f"ACS_CONNECTION_STRING={running.connection_string}", flush=True)

@@ -20,7 +20,7 @@ from dev.check.graph import GraphEdge
 from dev.check.mail import mail
 from dev.check.pureservice import pureservice
 from dev.check.storage import storage
-from dev.host.app import AppError
+from dev.host.app import AppError, read_json
 from dev.host.app import read_settings as read_file
 from dev.setup import ROOT
 from shared.errors import SetupError
@@ -121,7 +121,7 @@ def load(file: Path | None, default: Path) -> str:
         return "\n".join(
             [
                 f"Innstillingene er fra {path.name}; miljøvariabler går foran.",
-                *(f"  ADVARSEL {told}" for told in _misspelt(values)),
+                *(f"  ADVARSEL {told}" for told in _misspelt(read_json(path).get("Values", {}))),
             ]
         )
     if file:

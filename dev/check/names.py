@@ -14,6 +14,8 @@ _WITHOUT = {
     " har ligget urørt (QUIET_PERIOD_MINUTES).",
     "STATUS_RUNNING": "Saken bytter ikke status mens utsendelsen pågår.",
     "STATUS_ATTENTION": "Saken bytter ikke status når noe må rettes; et internt notat sier fra.",
+    "STATUS_PAUSE": "Ingen kan sette en utsendelse på pause fra saken.",
+    "STATUS_CANCEL": "Ingen kan avbryte en utsendelse fra saken, annet enn ved å løse den.",
     "STATUS_REVIEW": "Ingen kan be om å få vite hvem som har svart.",
     "LIST_USER_RELATION": "Brukere på listene får ikke noe, bare firmaer.",
     "LIST_COMPANY_RELATION": "Firmaer på listene får ikke noe, bare brukere.",

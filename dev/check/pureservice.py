@@ -26,6 +26,8 @@ _STATUSES = (
     "STATUS_RUNNING",
     "STATUS_ATTENTION",
     "STATUS_SOLVED",
+    "STATUS_PAUSE",
+    "STATUS_CANCEL",
     "STATUS_REVIEW",
 )
 #: What `ticket_key` puts on each recipient's ticket.

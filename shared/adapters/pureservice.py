@@ -579,12 +579,14 @@ class _Lookup:
         return id_
 
     def senders(self, zones: Iterable[Named], teams: Iterable[Named]) -> None:
-        for key in self._settings.SENDERS:
+        places = [("SENDERS", key) for key in self._settings.SENDERS]
+        places += [("LETTERHEADS", key) for key in self._settings.LETTERHEADS if key != "default"]
+        for setting, key in places:
             kind, _, name = key.partition(":")
             rows = zones if kind == "zone" else teams
             if name not in {row.name.strip() for row in rows}:
                 self.problems.append(
-                    f"SENDERS: there is no {kind} named {name!r}, only {_listing(rows)}."
+                    f"{setting}: there is no {kind} named {name!r}, only {_listing(rows)}."
                     f" Correct or remove {key!r}"
                 )
 
