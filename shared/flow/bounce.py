@@ -112,6 +112,7 @@ async def came_back(
     for name in returned.references if sending is None else ():
         sending = sending or await ledger.references.of(name)
     if sending is None:
+        log.info("bounce.unknown source=%s kind=%s", source, returned.kind)
         return Came.NOTHING_NEW
     report = Bounce(
         sending.campaign,
