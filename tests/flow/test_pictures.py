@@ -125,3 +125,19 @@ async def test_a_logo_that_is_not_there_blocks_with_its_name(make_house):
     await house.run(3)
     assert (await house.campaign(number)).problem == "no_logo"
     assert "«borte.png»" in house.notes(number)[0]
+
+
+async def test_a_zone_has_a_letterhead_of_its_own_and_the_team_goes_before_it(make_house):
+    letterheads = {
+        "default": {"header": "Fjordvik kommune"},
+        "zone:Kommunikasjon": {"header": "Kommunikasjon i Fjordvik"},
+    }
+    texts = []
+    for team in ({}, {"team:Utsendinger": {"header": "Utsendingene"}}):
+        house = make_house(LETTERHEADS=letterheads | team)
+        number, _ = await with_message(house, "<p>Hei</p>")
+        message, _ = await sent(house, number)
+        texts.append(message.text)
+    assert "Kommunikasjon i Fjordvik" in texts[0]
+    assert "Utsendingene" in texts[1]
+    assert "Fjordvik kommune" not in "".join(texts)
