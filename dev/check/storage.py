@@ -11,7 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueServiceClient
 
 from dev.check.findings import Finding, Findings, missing, ok, unknown
-from shared.flow.draft import _LETTERHEADS
+from shared.flow.draft import LOGOS
 from shared.ledger import TABLES
 from shared.settings import Settings
 
@@ -56,7 +56,7 @@ async def storage(settings: Settings) -> Findings:
 
 async def _logo(files: BlobServiceClient, name: str) -> Finding:
     """Whether the logo of a letterhead is where the app looks for it."""
-    blob = f"{_LETTERHEADS}/{name}"
+    blob = f"{LOGOS}/{name}"
     try:
         async with asyncio.timeout(_SECONDS):
             there = await files.get_blob_client(CONTAINERS[0], blob).exists()

@@ -20,6 +20,9 @@ LOST_AFTER = timedelta(minutes=10)
 #: With no rate set, this many items on the queue are enough to keep every worker busy.
 PORTION = 1_000
 
+#: What all hosts share is looked at so often by each of them.
+FRESH_FOR = timedelta(seconds=15)
+
 T = TypeVar("T")
 _NOBODY = object()
 
@@ -108,6 +111,11 @@ def take_slots(
 def _next(state: ChannelState, now: datetime) -> datetime:
     """The next free slot. One far ahead was taken by a host whose clock was: it does not count."""
     return max(now, state.next_slot) if state.next_slot <= now + _FAR else now
+
+
+def is_fresh(read_at: datetime, now: datetime) -> bool:
+    """Not if the clock has gone back since: then nobody knows how old it is."""
+    return read_at <= now < read_at + FRESH_FOR
 
 
 def fitting(costs: Sequence[int], space: int) -> int:

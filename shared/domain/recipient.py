@@ -140,6 +140,11 @@ def address_key(address: str) -> str:
     return address.lower()
 
 
+def person_key(address: str) -> str:
+    """What one person is found by, however they or their list spell the address."""
+    return address_key(normalise_address(address) or address.strip())
+
+
 def recipient_key(channel: str, recipient: Recipient) -> str:
     """What tells recipients apart on this channel.
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from shared.domain.delivery import NEVER
-from shared.domain.recipient import address_key, normalise_address
+from shared.domain.recipient import address_key, person_key
 
 
 class SuppressionReason(StrEnum):
@@ -64,7 +64,7 @@ def address_print(address: str) -> str:
     >>> address_print("Kari@Blåbær.example") == address_print("kari@xn--blbr-roah.example ")
     True
     """
-    return _print(normalise_address(address) or address.strip())
+    return _print(person_key(address))
 
 
 def _print(address: str) -> str:

@@ -12,7 +12,7 @@ from enum import Enum
 from shared.domain.bounce import FINAL, Bounce, BounceKind, Report, Returned, posted
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import NEVER, Delivery, Reason, Status
-from shared.domain.recipient import address_key, normalise_address
+from shared.domain.recipient import person_key
 from shared.domain.suppression import SuppressionReason
 from shared.domain.window import oslo_day, oslo_midnight
 from shared.errors import (
@@ -135,12 +135,8 @@ def _is_about(report: Bounce, delivery: Delivery) -> bool:
     """
     if delivery.round != report.round or delivery.replaced or delivery.recipient.erased:
         return False
-    named = {_key(address) for address in report.addresses}
-    return not named or _key(delivery.recipient.address) in named
-
-
-def _key(address: str) -> str:
-    return address_key(normalise_address(address) or address.strip())
+    named = {person_key(address) for address in report.addresses}
+    return not named or person_key(delivery.recipient.address) in named
 
 
 async def _owe(delivery: Delivery, at: datetime, ledger: Ledger) -> None:

@@ -40,7 +40,7 @@ from shared.settings import LetterheadSettings, Settings
 #: A picture that recipients can see.
 _PICTURE = re.compile(r'<img[^>]+src="(?:https?|cid):', re.IGNORECASE)
 #: Where an operator puts the logos that LETTERHEADS names, beside the campaigns' files.
-_LETTERHEADS = "letterheads"
+LOGOS = "letterheads"
 _LOGO = "logo@utsendelse"
 
 
@@ -202,7 +202,7 @@ def _shown_in(html: str, there: Iterable[Attachment]) -> list[Attachment]:
 async def _logo(letterhead: LetterheadSettings, files: Files) -> list[Picture]:
     """The letterhead's, if it has one and it is there."""
     name = letterhead.logo
-    data = await files.get(f"{_LETTERHEADS}/{name}") if name else None
+    data = await files.get(f"{LOGOS}/{name}") if name else None
     if data is None:
         return []
     return [Picture(_LOGO, name, guess_type(name)[0] or "application/octet-stream", data)]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import Delivery, Outcome, Reason, Status
+from shared.domain.recipient import person_key
 from shared.domain.recipient_ticket import RecipientTicket, ticket_of
 from shared.ledger import Ledger
-from shared.ledger.erasure import person_key
 from shared.ports import Clock
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from shared.domain.alert import Alert
 from shared.domain.campaign import Campaign, Pause, Phase
 from shared.domain.helpdesk import Names, Ticket
+from shared.domain.pace import FRESH_FOR
 from shared.domain.steering import Wish, wish_of
 from shared.errors import PermanentError
 from shared.flow.block import status_tells
 from shared.flow.so_far import attach_list
 from shared.flow.tally import tally
-from shared.flow.watch import FRESH_FOR
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
 from shared.ports import Helpdesk

@@ -6,16 +6,14 @@ gate acts everywhere within that time without costing a request per delivery.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.domain.alert import Alert
 from shared.domain.campaign import Campaign, Phase
-from shared.domain.pace import ChannelState
+from shared.domain.pace import ChannelState, is_fresh
 from shared.domain.window import Window
 from shared.errors import ClashError, StoppedError, ThrottledError
 from shared.ledger import Ledger
-
-FRESH_FOR = timedelta(seconds=15)
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ class Watch:
 
     async def _campaign(self, campaign_id: str, now: datetime) -> Campaign | None:
         known = self._campaigns.get(campaign_id)
-        if known is None or not _fresh(known[0], now):
+        if known is None or not is_fresh(known[0], now):
             if len(self._campaigns) > 1_000:
                 self._campaigns.clear()
             known = (now, await self.ledger.campaigns.get(campaign_id))
@@ -89,12 +87,7 @@ class Watch:
 
     async def _channel(self, channel: str, now: datetime) -> ChannelState:
         known = self._channels.get(channel)
-        if known is None or not _fresh(known[0], now):
+        if known is None or not is_fresh(known[0], now):
             known = (now, await self.ledger.channels.get(channel))
             self._channels[channel] = known
         return known[1]
-
-
-def _fresh(read_at: datetime, now: datetime) -> bool:
-    """Not if the clock has gone back since: then nobody knows how old it is."""
-    return read_at <= now < read_at + FRESH_FOR

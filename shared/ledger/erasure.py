@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from shared.domain.delivery import Delivery, Status
 from shared.domain.portions import in_portions
-from shared.domain.recipient import address_key, normalise_address
+from shared.domain.recipient import address_key, person_key
 from shared.errors import ClashError, StorageError
 from shared.ledger.delivery_rows import read_delivery
 from shared.ledger.rows import after, moment, stamp
@@ -41,11 +41,6 @@ class Traces(NamedTuple):
 
     deliveries: list[Delivery]
     left_out: list[str]  #: the keys of memberships that were left out
-
-
-def person_key(address: str) -> str:
-    """What the rows of one person are found by, however they or their list spell the address."""
-    return address_key(normalise_address(address) or address.strip())
 
 
 class Erasure:

@@ -10,10 +10,11 @@ sees the same `v` again, has missed nothing, and nothing can fall between the tw
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import uuid4
 
 from shared.domain.delivery import NEVER
+from shared.domain.pace import is_fresh
 from shared.domain.portions import in_portions
 from shared.domain.suppression import (
     Suppressed,
@@ -26,8 +27,6 @@ from shared.ledger.rows import after, moment, stamp
 from shared.ports import Delete, Insert, Merge, Put, Row, Table, Value, Where, Write
 
 _PARTITION = "suppression"
-#: For so long nobody asks whether anything has changed.
-FRESH_FOR = timedelta(seconds=15)
 #: So often a row is looked at anew when somebody else was quicker.
 _TRIES = 5
 #: As many as one transaction takes, beside the row that says that something has changed.
@@ -121,18 +120,14 @@ class Suppressions:
         FRESH_FOR. Only an address that seems to be suppressed costs a request, so that its row has
         the last word.
         """
-        if not self._fresh(now):
+        if not is_fresh(self._read_at, now):
             async with self._reading:  # of many that ask at once, one reads
-                if not self._fresh(now):
+                if not is_fresh(self._read_at, now):
                     await self._read_anew(now)
         if address not in self._known:
             return None
         found = await self.get(address)
         return found.reason if found and found.lasts(now) else None
-
-    def _fresh(self, now: datetime) -> bool:
-        """Not if the clock has gone back since: then nobody knows how old it is."""
-        return self._read_at <= now < self._read_at + FRESH_FOR
 
     async def _read_anew(self, now: datetime) -> None:
         row = await self._table.get(_PARTITION, "v")

@@ -13,7 +13,6 @@ from typing import Annotated, Literal, ParamSpec, TypeVar
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,13 +23,13 @@ from pydantic import (
 
 from shared.domain.delivery import NEVER
 from shared.domain.orders import Verdict
-from shared.domain.recipient import normalise_address
 from shared.domain.suppression import Suppression, SuppressionReason, address_print
 from shared.errors import StorageError
 from shared.flow.erase import Known, erase, find
 from shared.flow.settle import settle_by_hand
 from shared.ledger import Ledger
 from shared.ports import Clock
+from shared.settings import Address
 
 P = ParamSpec("P")
 Body = Mapping[str, object]
@@ -75,13 +74,6 @@ def _answered(handle: Callable[P, Awaitable[Body]]) -> Callable[P, Awaitable[Ans
             return _Refused(503, "The storage does not answer", again).answer
 
     return answer
-
-
-def _an_address(value: str) -> str:
-    address = normalise_address(value)
-    if address is None:
-        raise ValueError("is not an e-mail address")
-    return address
 
 
 # --- a person's data ---
@@ -136,15 +128,15 @@ def _told(known: Known) -> dict[str, object]:
 # --- addresses that are not written to ---
 
 
-class Address(BaseModel):
+class OfAddress(BaseModel):
     """Which address it is about."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    address: Annotated[str, AfterValidator(_an_address)]
+    address: Address
 
 
-class Suppress(Address):
+class Suppress(OfAddress):
     """Why it is not to be written to, and for how many days; for good when nothing is said."""
 
     reason: SuppressionReason
@@ -175,7 +167,7 @@ async def suppress(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
 @_answered
 async def lift_suppression(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
     """Write to the address again."""
-    address = _read(Address, body, _PERSON).address
+    address = _read(OfAddress, body, _PERSON).address
     known = await ledger.suppressions.get(address)
     if known:
         detail = str(known.reason)
@@ -186,7 +178,7 @@ async def lift_suppression(body: bytes, *, ledger: Ledger, clock: Clock) -> Body
 @_answered
 async def find_suppression(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
     """Whether the address is written to, and if not, why."""
-    address = _read(Address, body, _PERSON).address
+    address = _read(OfAddress, body, _PERSON).address
     known = await ledger.suppressions.get(address)
     return _suppression(known, clock()) if known else {"suppressed": False}
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.domain.delivery import NEVER
+from shared.domain.pace import FRESH_FOR
 from shared.domain.suppression import SuppressionReason, address_print
 from shared.errors import ClashError, DoubtfulError
-from shared.ledger.suppressions import FRESH_FOR, Suppressions
+from shared.ledger.suppressions import Suppressions
 from shared.ports import Insert, Merge, Put, Row, Table, Write
 from tests.fakes import MemoryTable
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.campaign import Phase
+from shared.domain.pace import FRESH_FOR
 from shared.errors import ClashError, DoubtfulError
-from shared.flow.watch import FRESH_FOR, Watch
+from shared.flow.watch import Watch
 from tests.flow.edges import Moments, another, under_way
 
 QUARTER = timedelta(minutes=15)

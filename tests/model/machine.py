@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from shared.adapters.azure_table import RETRIES, AzureTable
 from shared.domain.campaign import ENDED, Campaign, Phase
 from shared.domain.delivery import PROBLEMS, Delivery, OpenDelivery, Reason, Status
+from shared.domain.pace import FRESH_FOR
 from shared.errors import UtsendelseError
 from shared.flow.enqueue import Lane, Pace
-from shared.flow.watch import FRESH_FOR
 from shared.flow.wording import REFERENCE
 from shared.ledger import Ledger
 from shared.ledger.delivery_rows import read_delivery, read_open
