@@ -52,7 +52,8 @@ def ensure_installed() -> list[str]:
     lock = PINNED / "package-lock.json"
     once(INSTALLED / "installed.stamp", fingerprint(PINNED / "package.json", lock), install)
     script = INSTALLED / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
-    return [node, "--require", str(PINNED / "follow.js"), str(script)]
+    ours = [f"--require={PINNED / name}" for name in ("follow.js", "unused.js")]
+    return [node, *ours, str(script)]
 
 
 def _node() -> tuple[str, list[str]]:

@@ -67,9 +67,12 @@ class MemoryTable:
         limit: int | None = None,
     ) -> AsyncIterator[Row]:
         found = 0
-        for (in_partition, key), row in sorted(self.rows.items(), key=lambda item: item[0]):
-            if in_partition != partition or not first <= key < last:
-                continue
+        within = {
+            key: row
+            for (in_partition, key), row in self.rows.items()
+            if in_partition == partition and first <= key < last
+        }
+        for key, row in sorted(within.items(), key=lambda item: item[0]):
             if not all(
                 c.column in row.values and _COMPARE[c.op](row.values[c.column], c.value)
                 for c in where

@@ -25,7 +25,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-from azure.communication.email.aio import EmailClient
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import (
     AzureError,
@@ -36,8 +35,6 @@ from azure.core.exceptions import (
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
-from azure.identity import CredentialUnavailableError
-from azure.identity.aio import ManagedIdentityCredential
 from pydantic import BaseModel, ValidationError
 
 from shared.adapters import mime
@@ -133,6 +130,10 @@ class AcsTransport:
         self.time_limit = timedelta(seconds=settings.ACS_TIMEOUT_SECONDS)
         self._clock = clock
         endpoint, key = _place(settings)
+        # slow to load, and most have another transport
+        from azure.communication.email.aio import EmailClient
+        from azure.identity.aio import ManagedIdentityCredential
+
         client_id = settings.AzureWebJobsStorage__clientId or None
         self._identity = None if key else ManagedIdentityCredential(client_id=client_id)
         credential = key or self._identity
@@ -253,6 +254,8 @@ class AcsTransport:
         except HttpResponseError as error:
             # Not `from error`: it carries the answer, which may hold an address.
             if not progress.asked:
+                from azure.identity import CredentialUnavailableError
+
                 nobody = isinstance(error, CredentialUnavailableError)
                 kind: _Kind = StoppedError if nobody else ThrottledError
                 raise kind(f"acs: no token: {type(error).__name__} for {what}") from None

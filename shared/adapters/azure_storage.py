@@ -10,7 +10,6 @@ from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.data.tables.aio import TableServiceClient
-from azure.identity.aio import ManagedIdentityCredential
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue import TextBase64EncodePolicy
 from azure.storage.queue.aio import QueueServiceClient
@@ -48,6 +47,9 @@ class AzureStorage:
         """The account that the settings name, in the one way that they give."""
         account = settings.AzureWebJobsStorage__accountName
         if account:
+            # slow to load, and not wanted where there is a connection string
+            from azure.identity.aio import ManagedIdentityCredential
+
             client_id = settings.AzureWebJobsStorage__clientId or None
             credential = ManagedIdentityCredential(client_id=client_id)
             return cls.by_identity(account, credential, transport)

@@ -18,7 +18,6 @@ from urllib.parse import quote, urlencode
 import httpx
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -291,6 +290,9 @@ def _said(error: Exception) -> str:
 
 
 def _credential(settings: Settings) -> AsyncTokenCredential:
+    # slow to load, and most have another transport
+    from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential
+
     if secret := settings.GRAPH_CLIENT_SECRET.get_secret_value():
         return ClientSecretCredential(settings.GRAPH_TENANT_ID, settings.GRAPH_CLIENT_ID, secret)
     return ManagedIdentityCredential(client_id=settings.AzureWebJobsStorage__clientId or None)

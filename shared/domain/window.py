@@ -1,18 +1,14 @@
 """When a channel may send, by the clock in Norway."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Self
 from zoneinfo import ZoneInfo
 
-import holidays
-
 OSLO = ZoneInfo("Europe/Oslo")
-
-#: Public holidays by law; a Sunday is a Sunday. The library adds a year when it is asked for one.
-_HOLIDAYS = holidays.country_holidays("NO")
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -45,6 +41,15 @@ _PART = re.compile(
 )
 
 
+@cache
+def _holidays() -> Container[date]:
+    """Public holidays by law; a Sunday is a Sunday. The library adds a year when it is asked."""
+    # three hundred modules, and most have no window: it is loaded when the first is looked through
+    import holidays
+
+    return holidays.country_holidays("NO")
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """From one minute of the day to another. Over midnight the end is above 24 hours."""
@@ -55,7 +60,7 @@ class _Part:
     holidays: bool
 
     def begins_on(self, day: date) -> bool:
-        return day.weekday() in self.days and (self.holidays or day not in _HOLIDAYS)
+        return day.weekday() in self.days and (self.holidays or day not in _holidays())
 
 
 @dataclass(frozen=True, slots=True)

@@ -378,9 +378,24 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
-@pytest.mark.parametrize("what", WRITES)
-@pytest.mark.parametrize("has_solution", [False, True], ids=["", "beside an agent's solution"])
+#: A read changes nothing, so that before and after are the same.
+STEPS = [
+    (what, trouble)
+    for what in WRITES
+    for trouble in TROUBLE
+    if not (what.startswith("a read") and "after" in trouble)
+]
+#: Where an agent has solved it, there is a note in the place of a solution; the rest is the same.
+BESIDE = [step for step in STEPS if step[0] in {"the note", "the solution"}]
+
+
+@pytest.mark.parametrize(
+    ("what", "trouble", "has_solution"),
+    [
+        *(pytest.param(*step, False, id="-".join(step)) for step in STEPS),
+        *(pytest.param(*step, True, id="-".join([*step, "solved"])) for step in BESIDE),
+    ],
+)
 async def test_each_step_that_is_taken_again_leaves_one_of_everything(
     make_house, what, trouble, has_solution
 ):

@@ -269,8 +269,16 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
-@pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize(
+    ("what", "trouble"),
+    [
+        (what, trouble)
+        for what in CALLS
+        for trouble in TROUBLE
+        # a read changes nothing, so that before and after are the same
+        if not (what.startswith("a read") and "after" in trouble)
+    ],
+)
 async def test_a_call_that_fails_leaves_one_of_each_and_the_next_question_gets_its_answer(
     house, what, trouble
 ):

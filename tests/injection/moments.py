@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from types import FrameType
 from typing import TypeVar
 
@@ -66,6 +67,7 @@ class Moment:
             "storage": verb not in {"GET", "HEAD"},
             "http": verb != "GET",
             "smtp": self.what == "smtp the last dot",
+            "sftp": verb in {"upload", "remove"},
         }[system]
 
     def doubtful(self, trouble: Trouble) -> bool:
@@ -205,6 +207,11 @@ def _places(task: asyncio.Task[None] | None) -> Iterator[Place]:
 
 
 def _ours(frame: FrameType) -> Iterator[Place]:
-    name = frame.f_code.co_filename
-    if name.startswith(SHARED):
-        yield Place(name.removeprefix(SHARED), frame.f_code.co_name, frame.f_lineno)
+    if file := _file(frame.f_code.co_filename):
+        yield Place(file, frame.f_code.co_name, frame.f_lineno)
+
+
+@cache
+def _file(name: str) -> str:
+    """What it is called in `shared/`; nothing, where it is not ours."""
+    return name.removeprefix(SHARED) if name.startswith(SHARED) else ""
