@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
     """Print the number of the ticket that was made."""
     parser = argparse.ArgumentParser(prog="python -m dev seed", description=__doc__)
     parser.add_argument("--recipients", type=int, default=20, metavar="N")
-    parser.add_argument("--scenario", choices=["email", "ticket"], default="email")
+    parser.add_argument("--scenario", choices=["email", "ticket", "digipost"], default="email")
     parser.add_argument(
         "--trigger",
         choices=["communication", "failed_email"],

@@ -7,11 +7,12 @@ taken off a queue. `docs/settings.md` explains each; `local.settings.example.jso
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     HttpUrl,
@@ -23,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.domain.addressee import PostalAddress
 from shared.domain.letterhead import Language, Letterhead
 from shared.domain.message import Sender
 from shared.domain.recipient import (
@@ -73,6 +75,36 @@ def _window(value: str) -> str:
     return value
 
 
+def _ways(value: str) -> str:
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    if not set(names) <= WAYS or len(set(names)) < len(names):
+        raise ValueError("must name print, email, ticket or list, or more of them in order")
+    if "list" in names[:-1]:
+        raise ValueError("can have list only as the last: nothing comes after it")
+    return ",".join(names)
+
+
+def _file_types(value: str) -> str:
+    types = [one.strip().lower().removeprefix(".") for one in value.split(",")]
+    if "pdf" not in types or not all(re.fullmatch(r"[a-z0-9]{1,10}", one) for one in types):
+        raise ValueError("must have pdf, and be like pdf,html")
+    return ",".join(types)
+
+
+def _hours(value: str) -> str:
+    hours = [one.strip() for one in value.split(",") if one.strip()]
+    if not all(re.fullmatch(r"\d{1,4}", one) for one in hours):
+        raise ValueError("must be hours such as 24 or 24,72")
+    return ",".join(hours)
+
+
+def _return_address(value: object) -> object:
+    try:
+        return (json.loads(value) if value else None) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("is not valid JSON") from None
+
+
 Address = Annotated[str, AfterValidator(_address)]
 OptionalAddress = Annotated[str, AfterValidator(_address_or_empty)]
 #: When a channel may send; see `shared/domain/window.py`.
@@ -85,6 +117,12 @@ QueueName = Annotated[str, Field(pattern=r"^[a-z0-9](-?[a-z0-9])+$", min_length=
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 TRANSPORTS = {"smtp", "graph", "acs"}
+#: What may be done for those whom Digipost does not reach.
+WAYS = {"print", "email", "ticket", "list"}
+#: What a postal address is made of; see DIGIPOST_ADDRESS_FIELDS.
+_ADDRESS_PARTS = {"line1", "line2", "postal_code", "city", "country"}
+#: One or more, so that a new key can be let in before the old one goes.
+_HOST_KEYS = r"^(SHA256:[A-Za-z0-9+/]{43}(\s*,\s*SHA256:[A-Za-z0-9+/]{43})*)?$"
 #: Exchange Online takes 30 a minute and four requests at a time of an app and mailbox.
 _GRAPH_RATE = 30
 
@@ -128,6 +166,33 @@ class LetterheadSettings(BaseModel):
         )
 
 
+class ReturnAddress(BaseModel):
+    """DIGIPOST_RETURN_ADDRESS: who gets printed letters back that could not be brought."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=130)]
+    lines: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=4)] = []
+    postal_code: str = ""
+    city: Annotated[str, Field(max_length=80)] = ""
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "NO"
+
+    @model_validator(mode="after")
+    def _can_be_printed(self) -> Self:
+        if self.country == "NO":
+            if not re.fullmatch(r"\d{4}", self.postal_code) or not self.city:
+                raise ValueError("needs a postal_code of four digits and a city")
+            if len(self.lines) > 2:
+                raise ValueError("has more than two lines")
+        elif not self.lines or self.postal_code or self.city:
+            raise ValueError("abroad has lines alone, the postal code and city among them")
+        return self
+
+    @property
+    def address(self) -> PostalAddress:
+        return PostalAddress(tuple(self.lines), self.postal_code, self.city, self.country)
+
+
 class CompanyFilter(BaseModel):
     """An entry of LIST_RULES that says more than a category: a filter in Pureservice's words."""
 
@@ -157,12 +222,15 @@ class Settings(BaseSettings):
     AzureWebJobsStorage__accountName: Annotated[str, Field(pattern=r"^([a-z0-9]{3,24})?$")] = ""
     AzureWebJobsStorage__clientId: str = ""
     AzureWebJobsStorage: SecretStr = SecretStr("")
-    # (the host reads these seven by itself, from the bindings, and knows no default of ours)
+    # (the host reads these ten by itself, from the bindings, and knows no default of ours)
     DISCOVER_SCHEDULE: Schedule
     ACCOUNT_SCHEDULE: Schedule
     LISTS_SCHEDULE: Schedule
     FORGET_SCHEDULE: Schedule
     BOUNCES_SCHEDULE: Schedule
+    LETTERS_SCHEDULE: Schedule
+    RECEIPTS_SCHEDULE: Schedule
+    REGISTER_SCHEDULE: Schedule
     DELIVER_EMAIL_QUEUE: QueueName
     DELIVER_TICKET_QUEUE: QueueName
 
@@ -265,6 +333,44 @@ class Settings(BaseSettings):
     RELEASE_AGAIN_SECONDS: PositiveInt = 600
     MAX_ATTEMPTS: PositiveInt = 8
 
+    # Letters by Digipost
+    DIGIPOST_CAMPAIGN_USER: OptionalAddress = ""
+    DIGIPOST_SENDER_ID: NotNegative = 0
+    DIGIPOST_BROKER_ID: NotNegative = 0
+    DIGIPOST_HOST: str = "sftp.digipost.no"
+    DIGIPOST_PORT: Annotated[int, Field(gt=0, lt=65536)] = 22
+    DIGIPOST_USER: str = ""
+    DIGIPOST_KEY: SecretStr = SecretStr("")
+    DIGIPOST_KEY_PASSPHRASE: SecretStr = SecretStr("")
+    DIGIPOST_HOST_KEY: Annotated[str, Field(pattern=_HOST_KEYS)] = ""
+    DIGIPOST_TIMEOUT_SECONDS: PositiveInt = 120
+    DIGIPOST_UPLOAD: Literal["direct", "rename"] = "direct"
+    DIGIPOST_REUPLOAD: Literal["ask", "auto"] = "ask"
+    DIGIPOST_KEEP_RECEIPTS: bool = False
+    DIGIPOST_APPROVE: Literal["portal", "auto"] = "portal"
+    DIGIPOST_SPLIT: bool = True
+    DIGIPOST_REGISTER: Literal["off", "on"] = "off"
+    DIGIPOST_REGISTER_MAX_AGE_DAYS: PositiveInt = 8
+    DIGIPOST_NOT_REACHED: Annotated[str, AfterValidator(_ways)] = "list"
+    DIGIPOST_LETTERS_PER_JOB: Annotated[int, Field(gt=0, le=65_000)] = 10_000
+    DIGIPOST_MAX_MEGABYTES: PositiveInt = 10
+    DIGIPOST_FILE_TYPES: Annotated[str, AfterValidator(_file_types)] = "pdf"
+    DIGIPOST_MAIN_DOCUMENT: str = Field("brev", min_length=1)
+    DIGIPOST_AUTHENTICATION: Literal["password", "two_factor"] = "password"
+    DIGIPOST_SENSITIVITY: Literal["normal", "sensitive"] = "normal"
+    DIGIPOST_SMS_AFTER_HOURS: Annotated[str, AfterValidator(_hours)] = ""
+    DIGIPOST_RETURN_ADDRESS: Annotated[ReturnAddress | None, BeforeValidator(_return_address)] = (
+        None
+    )
+    DIGIPOST_PRINT_PAGES: PositiveInt = 20
+    DIGIPOST_NATIONAL_ID_FIELD: Annotated[str, Field(pattern=r"^(user\.cf_[1-9])?$")] = ""
+    DIGIPOST_BIRTH_DATE_FIELD: Annotated[str, Field(pattern=r"^(user\.cf_[1-9])?$")] = ""
+    DIGIPOST_ADDRESS_FIELDS: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    DIGIPOST_ANSWER_MINUTES: PositiveInt = 30
+    DIGIPOST_RESULT_HOURS: PositiveInt = 24
+    DIGIPOST_WINDOW: WindowText = ""
+    DIGIPOST_LEASE_SECONDS: PositiveInt = 600
+
     # What is watched over, and who is told
     PAUSE_AFTER_FAILURES: NotNegative = 20
     PAUSE_AT_FAILED_PERCENT: Annotated[int, Field(ge=0, le=100)] = 25
@@ -302,6 +408,8 @@ class Settings(BaseSettings):
         "SMTP_PASSWORD",
         "GRAPH_CLIENT_SECRET",
         "ACS_CONNECTION_STRING",
+        "DIGIPOST_KEY",
+        "DIGIPOST_KEY_PASSPHRASE",
         "ALERT_WEBHOOK",
     )
     @classmethod
@@ -356,7 +464,14 @@ class Settings(BaseSettings):
             raise ValueError("a password is never sent without encryption; see SMTP_TLS")
         return value
 
-    @field_validator("SENDERS", "LETTERHEADS", "RECIPIENT_FIELDS", "LIST_RULES", mode="before")
+    @field_validator(
+        "SENDERS",
+        "LETTERHEADS",
+        "RECIPIENT_FIELDS",
+        "LIST_RULES",
+        "DIGIPOST_ADDRESS_FIELDS",
+        mode="before",
+    )
     @classmethod
     def _is_json(cls, value: object) -> object:
         try:
@@ -383,6 +498,59 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} must be a name of its own: a-z, 0-9 and _")
             if not re.fullmatch(r"(user|company)\.cf_[1-9]", field):
                 raise ValueError(f"{name!r} must be like user.cf_1 or company.cf_1")
+        return value
+
+    @field_validator("DIGIPOST_CAMPAIGN_USER")
+    @classmethod
+    def _is_nobody_elses(cls, value: str, info: ValidationInfo) -> str:
+        others = {
+            info.data.get("EMAIL_CAMPAIGN_USER", ""),
+            info.data.get("TICKET_CAMPAIGN_USER", ""),
+        }
+        if value and address_key(value) in {address_key(other) for other in others}:
+            raise ValueError("must differ from EMAIL_CAMPAIGN_USER and TICKET_CAMPAIGN_USER")
+        return value
+
+    @field_validator("DIGIPOST_SENDER_ID", "DIGIPOST_USER", "DIGIPOST_KEY", "DIGIPOST_HOST_KEY")
+    @classmethod
+    def _given_where_letters_are_sent(cls, value: Any, info: ValidationInfo) -> Any:
+        given = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not given and info.data.get("DIGIPOST_CAMPAIGN_USER"):
+            raise ValueError("must be set where DIGIPOST_CAMPAIGN_USER is")
+        return value
+
+    @field_validator("DIGIPOST_LEASE_SECONDS")
+    @classmethod
+    def _outlives_an_upload(cls, value: int, info: ValidationInfo) -> int:
+        if value < 2 * info.data.get("DIGIPOST_TIMEOUT_SECONDS", 0):
+            raise ValueError("must be at least twice DIGIPOST_TIMEOUT_SECONDS")
+        return value
+
+    @field_validator("DIGIPOST_NATIONAL_ID_FIELD")
+    @classmethod
+    def _stays_out_of_messages(cls, value: str, info: ValidationInfo) -> str:
+        if value and value in info.data.get("RECIPIENT_FIELDS", {}).values():
+            raise ValueError("must not be among RECIPIENT_FIELDS: the number is never kept")
+        return value
+
+    @field_validator("DIGIPOST_RETURN_ADDRESS")
+    @classmethod
+    def _print_comes_back(
+        cls, value: ReturnAddress | None, info: ValidationInfo
+    ) -> ReturnAddress | None:
+        if value is None and "print" in info.data.get("DIGIPOST_NOT_REACHED", ""):
+            raise ValueError("must be set where DIGIPOST_NOT_REACHED has print")
+        return value
+
+    @field_validator("DIGIPOST_ADDRESS_FIELDS")
+    @classmethod
+    def _parts_of_an_address(cls, value: dict[str, str]) -> dict[str, str]:
+        for part, field in value.items():
+            if part not in _ADDRESS_PARTS or not re.fullmatch(r"(user|company)\.cf_[1-9]", field):
+                raise ValueError(
+                    f"{part!r} must be one of {', '.join(sorted(_ADDRESS_PARTS))},"
+                    " with a field like user.cf_1 or company.cf_1"
+                )
         return value
 
     @field_validator("SMTP_HOST")
@@ -508,7 +676,11 @@ class Settings(BaseSettings):
     @property
     def campaign_users(self) -> dict[str, str]:
         """The channel that each made-up user stands for, by the user's address in lower case."""
-        users = {self.EMAIL_CAMPAIGN_USER: "email", self.TICKET_CAMPAIGN_USER: "ticket"}
+        users = {
+            self.EMAIL_CAMPAIGN_USER: "email",
+            self.TICKET_CAMPAIGN_USER: "ticket",
+            self.DIGIPOST_CAMPAIGN_USER: "digipost",
+        }
         return {address_key(user): channel for user, channel in users.items() if user}
 
     def ticket_link(self, number: int) -> str:
@@ -525,6 +697,26 @@ class Settings(BaseSettings):
     def transports(self) -> list[str]:
         """What e-mail is sent by, in the order to try."""
         return self.EMAIL_TRANSPORTS.split(",")
+
+    @property
+    def ways_on(self) -> list[str]:
+        """What is done for those whom Digipost does not reach, in the order to try."""
+        return self.DIGIPOST_NOT_REACHED.split(",") if self.DIGIPOST_NOT_REACHED else []
+
+    @property
+    def makes_tickets(self) -> bool:
+        """Whether anybody may get a ticket of their own."""
+        by_letter = bool(self.DIGIPOST_CAMPAIGN_USER) and "ticket" in self.ways_on
+        return bool(self.TICKET_CAMPAIGN_USER) or by_letter
+
+    @property
+    def letter_lease(self) -> timedelta:
+        """For how long one host alone moves letter jobs, and so counts as alive."""
+        return timedelta(seconds=self.DIGIPOST_LEASE_SECONDS)
+
+    @property
+    def sms_after_hours(self) -> tuple[int, ...]:
+        return tuple(int(hours) for hours in self.DIGIPOST_SMS_AFTER_HOURS.split(",") if hours)
 
     @property
     def test_recipients(self) -> list[str]:

@@ -170,3 +170,111 @@ def test_what_does_not_go_together_is_named(values, named):
 @pytest.mark.parametrize("values", [{"EMAIL_TRANSPORTS": "graph", "SMTP_HOST": ""}])
 def test_what_is_not_used_need_not_be_set(values):
     assert settings(**values).transports == ["graph"]
+
+
+LETTERS = {
+    "DIGIPOST_CAMPAIGN_USER": "masseutsendelse-digipost@utsendelse.local",
+    "DIGIPOST_SENDER_ID": "100123",
+    "DIGIPOST_USER": "prod_100123",
+    "DIGIPOST_KEY": "en nøkkel",
+    "DIGIPOST_HOST_KEY": f"SHA256:{'x' * 43}",
+}
+BACK = {"name": "Fjordvik kommune", "postal_code": "0101", "city": "Oslo"}
+ABROAD = {"name": "Fjordvik kommun", "country": "SE"}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"DIGIPOST_CAMPAIGN_USER": EXAMPLE["EMAIL_CAMPAIGN_USER"]}, "DIGIPOST_CAMPAIGN_USER"),
+        (
+            {"DIGIPOST_CAMPAIGN_USER": EXAMPLE["TICKET_CAMPAIGN_USER"].upper()},
+            "DIGIPOST_CAMPAIGN_USER",
+        ),
+        ({"DIGIPOST_SENDER_ID": "0"}, "DIGIPOST_SENDER_ID"),
+        ({"DIGIPOST_USER": ""}, "DIGIPOST_USER"),
+        ({"DIGIPOST_KEY": ""}, "DIGIPOST_KEY"),
+        ({"DIGIPOST_KEY": "@Microsoft.KeyVault(VaultName=v;SecretName=k)"}, "DIGIPOST_KEY"),
+        (
+            {"DIGIPOST_KEY_PASSPHRASE": "@Microsoft.KeyVault(VaultName=v;SecretName=k)"},
+            "DIGIPOST_KEY_PASSPHRASE",
+        ),
+        ({"DIGIPOST_HOST_KEY": ""}, "DIGIPOST_HOST_KEY"),
+        ({"DIGIPOST_HOST_KEY": "MD5:aa:bb"}, "DIGIPOST_HOST_KEY"),
+        ({"DIGIPOST_HOST_KEY": f"SHA256:{'x' * 42}"}, "DIGIPOST_HOST_KEY"),
+        ({"DIGIPOST_PORT": "70000"}, "DIGIPOST_PORT"),
+        ({"DIGIPOST_LEASE_SECONDS": "239"}, "DIGIPOST_LEASE_SECONDS"),
+        ({"DIGIPOST_UPLOAD": "copy"}, "DIGIPOST_UPLOAD"),
+        ({"DIGIPOST_REUPLOAD": "always"}, "DIGIPOST_REUPLOAD"),
+        ({"DIGIPOST_APPROVE": "yes"}, "DIGIPOST_APPROVE"),
+        ({"DIGIPOST_SPLIT": "perhaps"}, "DIGIPOST_SPLIT"),
+        ({"DIGIPOST_REGISTER": "weekly"}, "DIGIPOST_REGISTER"),
+        ({"DIGIPOST_REGISTER_MAX_AGE_DAYS": "0"}, "DIGIPOST_REGISTER_MAX_AGE_DAYS"),
+        ({"DIGIPOST_NOT_REACHED": "fax"}, "DIGIPOST_NOT_REACHED"),
+        ({"DIGIPOST_NOT_REACHED": "email,email"}, "DIGIPOST_NOT_REACHED"),
+        ({"DIGIPOST_NOT_REACHED": "list,email"}, "DIGIPOST_NOT_REACHED"),
+        ({"DIGIPOST_LETTERS_PER_JOB": "65001"}, "DIGIPOST_LETTERS_PER_JOB"),
+        ({"DIGIPOST_FILE_TYPES": "html"}, "DIGIPOST_FILE_TYPES"),
+        ({"DIGIPOST_FILE_TYPES": "pdf;html"}, "DIGIPOST_FILE_TYPES"),
+        ({"DIGIPOST_MAIN_DOCUMENT": ""}, "DIGIPOST_MAIN_DOCUMENT"),
+        ({"DIGIPOST_AUTHENTICATION": "bankid"}, "DIGIPOST_AUTHENTICATION"),
+        ({"DIGIPOST_SENSITIVITY": "secret"}, "DIGIPOST_SENSITIVITY"),
+        ({"DIGIPOST_SMS_AFTER_HOURS": "24t"}, "DIGIPOST_SMS_AFTER_HOURS"),
+        ({"DIGIPOST_NOT_REACHED": "print"}, "DIGIPOST_RETURN_ADDRESS"),
+        ({"DIGIPOST_RETURN_ADDRESS": "{"}, "DIGIPOST_RETURN_ADDRESS"),
+        ({"DIGIPOST_RETURN_ADDRESS": BACK | {"postal_code": "101"}}, "DIGIPOST_RETURN_ADDRESS"),
+        ({"DIGIPOST_RETURN_ADDRESS": BACK | {"city": ""}}, "DIGIPOST_RETURN_ADDRESS"),
+        ({"DIGIPOST_RETURN_ADDRESS": BACK | {"lines": ["1", "2", "3"]}}, "DIGIPOST_RETURN_ADDRESS"),
+        ({"DIGIPOST_RETURN_ADDRESS": ABROAD}, "DIGIPOST_RETURN_ADDRESS"),
+        (
+            {"DIGIPOST_RETURN_ADDRESS": ABROAD | {"lines": ["Gatan 2"], "city": "Lund"}},
+            "DIGIPOST_RETURN_ADDRESS",
+        ),
+        ({"DIGIPOST_NATIONAL_ID_FIELD": "company.cf_1"}, "DIGIPOST_NATIONAL_ID_FIELD"),
+        (
+            {
+                "RECIPIENT_FIELDS": {"nummer": "user.cf_5"},
+                "DIGIPOST_NATIONAL_ID_FIELD": "user.cf_5",
+            },
+            "DIGIPOST_NATIONAL_ID_FIELD",
+        ),
+        ({"DIGIPOST_BIRTH_DATE_FIELD": "user.birthday"}, "DIGIPOST_BIRTH_DATE_FIELD"),
+        ({"DIGIPOST_ADDRESS_FIELDS": {"street": "user.cf_1"}}, "DIGIPOST_ADDRESS_FIELDS"),
+        ({"DIGIPOST_ADDRESS_FIELDS": {"line1": "user.address"}}, "DIGIPOST_ADDRESS_FIELDS"),
+        ({"DIGIPOST_WINDOW": "08-20"}, "DIGIPOST_WINDOW"),
+    ],
+    ids=str,
+)
+def test_what_letters_cannot_be_sent_with_is_named(values, named):
+    with pytest.raises(ValidationError) as caught:
+        settings(**LETTERS | values)
+    assert [one["loc"][0] for one in caught.value.errors()] == [named]
+
+
+def test_without_the_made_up_user_nothing_of_digipost_need_be_set():
+    assert "digipost" not in settings(DIGIPOST_CAMPAIGN_USER="").campaign_users.values()
+
+
+def test_letters_may_go_by_every_way_in_any_order():
+    found = settings(
+        **LETTERS,
+        DIGIPOST_NOT_REACHED=" print , email,list",
+        DIGIPOST_RETURN_ADDRESS=ABROAD | {"lines": ["Gatan 2", "111 22 Stockholm"]},
+        DIGIPOST_SMS_AFTER_HOURS="24, 72",
+        DIGIPOST_FILE_TYPES="PDF, .html",
+    )
+    assert found.campaign_users[LETTERS["DIGIPOST_CAMPAIGN_USER"]] == "digipost"
+    assert found.ways_on == ["print", "email", "list"]
+    assert found.sms_after_hours == (24, 72)
+    assert found.DIGIPOST_FILE_TYPES == "pdf,html"
+    assert settings(**LETTERS, DIGIPOST_NOT_REACHED="").ways_on == []
+
+
+def test_a_new_key_of_digipost_can_be_let_in_before_the_old_one_goes():
+    both = ", ".join(f"SHA256:{one * 43}" for one in "xy")
+    assert both == settings(**LETTERS | {"DIGIPOST_HOST_KEY": both}).DIGIPOST_HOST_KEY
+
+
+def test_neither_key_nor_passphrase_of_digipost_is_in_print():
+    given = {"DIGIPOST_KEY": "hemmelig", "DIGIPOST_KEY_PASSPHRASE": "hemmelig"}
+    assert "hemmelig" not in repr(settings(**LETTERS | given))

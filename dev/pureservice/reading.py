@@ -152,6 +152,11 @@ def _gather(
     relation = world.entity(kind).members.get(path[0].lower())
     if not isinstance(relation, Relation):
         raise QueryError(f"A specified Include path is not valid: '{path[0]}'")
+    if relation.kind == "physicaladdress":
+        if world.switches.user_addresses == "refused":
+            raise QueryError(f"A specified Include path is not valid: '{path[0]}'")
+        if world.switches.user_addresses == "ignored":
+            return
     found = {other["id"]: other for row in rows for other in follow(world, row, relation)}
     groups.setdefault(relation.kind, {}).update(found)
     _gather(world, relation.kind, found.values(), path[1:], groups)

@@ -369,18 +369,44 @@ DESCRIPTIONS: Mapping[Scenario, str] = {
     f'<p><img src="cid:{PICTURE_ID}" alt="Fjordvik kommune"></p>',
     "digipost": "<p>Klargjøres for utsending.</p>",
 }
-PDF = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
-    b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>endobj\n"
-    b"trailer<</Root 1 0 R>>\n%%EOF\n"
-)
+
+
+def _pdf(text: str) -> bytes:
+    """A page in A4 that can be printed: one line of text, in a font that every reader has."""
+    line = text.encode("cp1252").replace(b"(", b"\\(").replace(b")", b"\\)")
+    shown = b"BT /F1 12 Tf 72 720 Td (%s) Tj ET" % line
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R/Lang(nb-NO)>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595.28 841.89]/Contents 4 0 R"
+        b"/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(shown), shown),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+    )
+    file, places = b"%PDF-1.4\n%\xe6\xf8\xe5\xe9\n", []
+    for number, of in enumerate(objects, start=1):
+        places.append(b"%010d 00000 n \n" % len(file))
+        file += b"%d 0 obj%s\nendobj\n" % (number, of)
+    size, table = len(objects) + 1, len(file)
+    file += b"xref\n0 %d\n0000000000 65535 f \n%s" % (size, b"".join(places))
+    return file + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (size, table)
+
+
+PDF = _pdf("Ny veileder for små og større øvelser")
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 #: Of those that `seed_base` makes: companies that people work in.
 _EMPLOYERS = ("Ålfjord (kommune)", "Østmark (fylkeskommune)", "Sjøtilsynet (statlig virksomhet)")
 _DOMAINS = ("example.no", "example.com", "example.org")
+#: Where this tenant keeps what letters are addressed by, in the app's settings.
+LETTER_SETTINGS: Mapping[str, str] = {
+    "DIGIPOST_CAMPAIGN_USER": PLACEHOLDERS["digipost"],
+    "DIGIPOST_NATIONAL_ID_FIELD": "user.cf_5",
+    "DIGIPOST_BIRTH_DATE_FIELD": "user.cf_6",
+    "DIGIPOST_ADDRESS_FIELDS": '{"line1": "company.cf_2", "postal_code": "company.cf_3",'
+    ' "city": "company.cf_4"}',
+}
 
 
 @dataclass
@@ -449,7 +475,8 @@ def seed_campaign(
     )
     number = int(ticket["requestNumber"])
     notes = "Sjekkliste for høringen: æ, ø og å skal overleve.\n".encode()
-    text_file = add_file(world, ticket, "sjekkliste.txt", notes)
+    letters = scenario == "digipost"  # where a file of text is nothing to send
+    text_file = None if letters else add_file(world, ticket, "sjekkliste.txt", notes)
     add_file(world, ticket, "internt-notat.txt", b"Ikke til mottakerne.\n", isVisible=False)
     logo = add_file(world, ticket, "logo.png", PNG, embedded=True, contentId=PICTURE_ID)
     behaviour.after_create(world, "ticket", ticket, by=AGENT)
@@ -468,6 +495,8 @@ def seed_campaign(
         if scenario == "ticket":
             _add_tricky_mailboxes(makers, lists)
             _add_campaign_users(makers, lists)
+        if letters:
+            _add_tricky_letters(makers, lists)
         gone = add_list(world, f"Utgått liste {number}", f"GONE-{number}", is_deleted=True)
         add_member(world, gone, "ticket", ticket)
         address = f"utgatt.{number}@example.no"
@@ -477,13 +506,14 @@ def seed_campaign(
 
     is_mail = trigger == "failed_email"
     pdf = add_file(world, ticket, "veileder.pdf", PDF)
+    sent = [pdf, *([text_file] if text_file else [])]
     add_message(
         world,
         ticket,
         text,
         custom_type=None if is_mail else MESSAGE_TYPE,
         # A mail carries all its files; an entry shares those of the ticket.
-        attachment_ids=[pdf["id"], text_file["id"]] if is_mail else [pdf["id"]],
+        attachment_ids=[file["id"] for file in (sent if is_mail else sent[:1])],
     )
     behaviour.settle_now(world, ticket)
     if is_mail:
@@ -498,7 +528,7 @@ def seed_campaign(
             "ticketId": ticket["id"],
             "scenario": scenario,
             "subject": SUBJECT,
-            "files": {pdf["fileName"]: len(PDF), text_file["fileName"]: len(notes)},
+            "files": {file["fileName"]: file["contentLength"] for file in sent},
             "pictures": {logo["fileName"]: len(PNG)},
             "lists": [members["id"] for members in lists],
             "memberships": account.memberships,
@@ -519,7 +549,9 @@ def expected(world: World, request_number: int) -> dict[str, Any]:
     ``mails`` is how many mails each address must get, as ``comparable`` has it: always one for
     ``email``, one per member for ``ticket``, none for ``digipost``. ``members`` are those reached,
     as ``user:412``, each once; for ``email`` the first of those who share an address. ``failed``
-    are those whose delivery must fail. ``leftOut`` counts the other memberships by reason, so that
+    are those whose delivery must fail. For ``digipost`` they are those who can be found by what is
+    registered of them, read as `LETTER_SETTINGS` has it, and nobody without an e-mail address is on
+    a test list. ``leftOut`` counts the other memberships by reason, so that
     members, failed and those left out are all ``memberships`` of live lists. No mail may ever go to
     ``mustNotGet``.
 
@@ -544,6 +576,33 @@ def _home(world: World, scenario: Scenario) -> dict[str, Any]:
         return {}
     home = {"streetAddress": "Storgata 1", "postalCode": "0155", "city": "Ålfjord"}
     return {"addressId": world.add("physicaladdress", {**home, "country": "Norge"})["id"]}
+
+
+def national_id(serial: int, *, day: int = 11, month: int = 2, year: int = 88) -> str:
+    """A synthetic fødselsnummer: a valid one, of somebody born in month 80 and something."""
+    born = f"{day:02}{month + 80:02}{year:02}"
+    for individual in range(serial % 400, 500):
+        digits = f"{born}{individual:03}"
+        first = _check_digit(digits, (3, 7, 6, 1, 8, 9, 4, 5, 2))
+        if first == 10:
+            continue
+        second = _check_digit(f"{digits}{first}", (5, 4, 3, 2, 7, 6, 5, 4, 3, 2))
+        if second < 10:
+            return f"{digits}{first}{second}"
+    raise LookupError(f"no number of {born} after {serial}")
+
+
+def organization_number(serial: int) -> str:
+    """A valid one, from a range that nobody has."""
+    for start in range(31_000_000 + serial * 7, 40_000_000):
+        check = _check_digit(str(start), (3, 2, 7, 6, 5, 4, 3, 2))
+        if check < 10:
+            return f"{start}{check}"
+    raise LookupError(f"no number after {serial}")
+
+
+def _check_digit(digits: str, weights: Sequence[int]) -> int:
+    return -sum(int(d) * w for d, w in zip(digits, weights, strict=True)) % 11
 
 
 def comparable(address: str) -> str:
@@ -581,11 +640,16 @@ def _add_ordinary(world: World, account: _Account, lists: Sequence[Row], count: 
         members = lists[n % len(lists)]
         if n % 6 == 5:
             company = {"name": f"Bedrift nr. {n}", **_known_of_company(n)}
+            if account.scenario == "digipost":
+                company["organizationNumber"] = organization_number(n)
             row = add_company(world, company, [address])
             kind: Literal["user", "company"] = "company"
         else:
             name = {"firstName": first[n % 5], "lastName": f"{last[n % 4]} {n}"}
             name |= _known_of_user(n, employers)
+            if account.scenario == "digipost" and n % 2:
+                day, month, year = 1 + n % 28, 1 + n // 400 % 12, 50 + n // 4_800 % 50
+                name["cf_5"] = national_id(n, day=day, month=month, year=year)
             row, kind = add_user(world, {**name, **home}, [address]), "user"
         add_member(world, members, kind, row)
         account.reaches(f"{kind}:{row['id']}", address, new_user=row.get("name", ""))
@@ -625,7 +689,10 @@ class _Makers:
 
     def company(self, name: str, *addresses: str, default: bool = True, **values: Any) -> Row:
         if addresses:
-            values["organizationNumber"] = str(980_000_000 + self.world.count("company"))
+            serial = self.world.count("company")
+            letters = self.account.scenario == "digipost"
+            number = organization_number(serial) if letters else str(980_000_000 + serial)
+            values = {"organizationNumber": number, **values}
         values["name"] = f"{name} {self._number}"
         return add_company(self.world, values, addresses, default=default)
 
@@ -677,8 +744,9 @@ def _add_tricky(make: _Makers, lists: Sequence[Row]) -> None:
 
     left_out(one, user(at("sluttet"), disabled=True), "disabled", at("sluttet"))
     left_out(two, company("Nedlagt", at("nedlagt"), disabled=True), "disabled", at("nedlagt"))
-    left_out(one, user(last="Uten adresse"), "no_address")
-    left_out(three, company("Uten adresse"), "no_address")
+    nothing = "no_identity" if make.account.scenario == "digipost" else "no_address"
+    left_out(one, user(last="Uten adresse"), nothing)
+    left_out(three, company("Uten adresse"), nothing)
     no_mail = user("ikke en@@adresse")
     if make.account.scenario == "digipost":
         reached(three, no_mail, "ikke en@@adresse")
@@ -722,6 +790,59 @@ def _add_tricky_mailboxes(make: _Makers, lists: Sequence[Row]) -> None:
     user(at("sentralbord", odd.lower()))
     spelt_otherwise = company("Sentralbord", at("Sentralbord", odd))
     make.reached(three, spelt_otherwise, at("sentralbord", ascii_domain), has_user=True)
+
+
+def _add_tricky_letters(make: _Makers, lists: Sequence[Row]) -> None:
+    """Those whom letters are addressed to in every way, and in none."""
+    one, two, three = lists
+    at, world = make.at, make.world
+
+    def home(street: str, code: str, city: str, country: str = "Norge") -> dict[str, Any]:
+        row = {"streetAddress": street, "postalCode": code, "city": city, "country": country}
+        return {"addressId": world.add("physicaladdress", row)["id"]}
+
+    def person(last: str, *addresses: str, **values: Any) -> Row:
+        """With what is said of them, and no more."""
+        return make.user(*addresses, last=last, **{"addressId": None, **values})
+
+    def number(serial: int) -> str:
+        return national_id(serial, day=5, month=1 + make.world.count("ticket") % 12)
+
+    def reached(members: Row, row: Row, address: str = "") -> None:
+        make.reached(members, row, address)
+
+    reached(one, person("Nummer", at("nummer"), cf_5=number(1)), at("nummer"))
+    # a field for numbers has dropped the zero
+    reached(two, person("Nummer Uten Null", cf_5=int(number(40))))
+    reached(three, person("Uten E-post", **home("Ærfuglveien 2\nLeilighet 4", "0155", "Oslo")))
+    sweden = home("Gatan 2", "111 22", "Stockholm", "Sverige")
+    reached(one, person("Utland", at("utland"), **sweden), at("utland"))
+    whole = person("Født", at("fodt"), cf_6="1988-11-02", **home("Storgata 3", "5003", "Bergen"))
+    phone = {"number": "99 99 99 99", "normalizedNumber": "+4799999999", "type": 1}
+    world.add("phonenumber", {**phone, "userId": whole["id"]})
+    reached(two, whole, at("fodt"))
+    usable = home("Storgata 4", "0155", "Oslo")
+    wrong = "11828800000"  # as many digits, and none of them checks
+    reached(
+        three, person("Feil Nummer", at("feil.nummer"), cf_5=wrong, **usable), at("feil.nummer")
+    )
+
+    # a company with the address in fields of the tenant's own, one of them for numbers
+    address: dict[str, Any] = {"cf_2": "Postboks 12", "cf_3": 155, "cf_4": "Oslo"}
+    by_address = make.company("Bare Adresse", at("bare.adresse"), organizationNumber="", **address)
+    reached(one, by_address, at("bare.adresse"))
+
+    def left_out(members: Row, row: Row, reason: str) -> None:
+        make.left_out(members, row, reason)
+
+    left_out(one, person("Bare Feil Nummer", at("bare.feil"), cf_5=wrong), "invalid_national_id")
+    wrong_number = make.company("Feil Orgnr", at("feil.orgnr"), organizationNumber="123456789")
+    left_out(two, wrong_number, "invalid_organization_number")
+    no_code = home("Storgata 5", "", "Oslo")
+    left_out(three, person("Uten Postnummer", at("uten.postnr"), **no_code), "no_postal_address")
+    nowhere = home("Slottet 1", "1", "Mordor", "Midgard")
+    left_out(one, person("Ukjent Land", at("ukjent.land"), **nowhere), "no_postal_address")
+    left_out(two, person("Bare E-post", at("bare.e-post")), "no_identity")
 
 
 def _add_campaign_users(make: _Makers, lists: Sequence[Row]) -> None:

@@ -41,6 +41,11 @@ class Switches(BaseModel):
         "empty; or there as empty lists.",
     )
     organization_number: Literal["text", "number", "null"] = "text"
+    user_addresses: Literal["included", "refused", "ignored"] = Field(
+        "included",
+        description="Users' postal addresses, asked for by the path `address` after them: there, "
+        "400, or left out without a word. Nobody has tried it.",
+    )
     posted_answer: Literal["included", "missing"] = Field(
         "included", description="What a POST was asked to include: there, or no linked at all."
     )

@@ -7,11 +7,12 @@ import json
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -24,6 +25,7 @@ from shared.adapters.pureservice_wire import (
     CompanyRow,
     MessageRow,
     Named,
+    PhoneRow,
     RelationRow,
     Rows,
     Sleep,
@@ -32,6 +34,7 @@ from shared.adapters.pureservice_wire import (
     Wire,
     quoted,
 )
+from shared.domain.addressee import Addressee, Place, addressee_of, phone_number
 from shared.domain.campaign import RecipientList
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import (
@@ -51,6 +54,7 @@ from shared.domain.recipient import (
     MemberKind,
     address_key,
     normalise_address,
+    tidy_name,
     tidy_values,
 )
 from shared.domain.recipient_ticket import ticket_key
@@ -66,6 +70,8 @@ from shared.settings import Settings
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 NAMES_LAST = timedelta(minutes=15)
 
 SOLVED_FROM = 50  #: a status with this core status or a higher one is solved or closed
@@ -73,6 +79,7 @@ NOTE, MESSAGE = 1, 2  #: a communication's type
 OUTBOUND, INTERNAL = 2, 3  #: a communication's or an e-mail's direction
 SENT, FAILED = 4, 5  #: an e-mail's status
 REFERENCE = "customerReference"  #: the field by which a recipient's ticket is found again
+MOBILE = 1  #: a telephone number's type
 SILENT = 1  #: a ticket's visibility: the end user sees it and gets no mail about it
 
 #: In one filter; longer ones may be refused.
@@ -95,6 +102,7 @@ class Pureservice:
         self._clock = clock
         self.wire = Wire(settings, clock, transport, sleep)
         self._names: tuple[Names, datetime] | None = None
+        self._has_homes: bool | None = None  #: whether users' addresses can be asked for, if tried
 
     async def close(self) -> None:
         await self.wire.close()
@@ -131,7 +139,7 @@ class Pureservice:
         )
         solved = lookup.one("STATUS_SOLVED", "status for tickets", statuses)
         recipient_status = recipient_relation = 0
-        if self._settings.TICKET_CAMPAIGN_USER:
+        if self._settings.makes_tickets:
             recipient_status = lookup.unsolved("TICKET_STATUS", statuses)
             if self._settings.TICKET_RELATION:
                 any_type = await self.wire.all("/relationshiptype/", "relationshiptypes")
@@ -178,7 +186,8 @@ class Pureservice:
     # -- tickets
 
     async def campaign_tickets(self) -> list[Ticket]:
-        made_up = (self._settings.EMAIL_CAMPAIGN_USER, self._settings.TICKET_CAMPAIGN_USER)
+        of = self._settings
+        made_up = (of.EMAIL_CAMPAIGN_USER, of.TICKET_CAMPAIGN_USER, of.DIGIPOST_CAMPAIGN_USER)
         users = " OR ".join(f"emailAddress == {quoted(user)}" for user in made_up if user)
         open_ones = f"({users}) AND status.coreStatus < {SOLVED_FROM} AND !isMarkedForDeletion"
         answer = await self.wire.all("/ticket/", "tickets", filter=open_ones)
@@ -434,13 +443,18 @@ class Pureservice:
         names = await self.names()
         types = " OR ".join(f"typeId == {id_}" for id_ in sorted(names.member_relations))
         # each of these paths has been seen elsewhere, the last of them not from a relation
-        answer, last = await self.wire.page(
-            f"/relationship/{list_id}/fromAsset",
-            "relationships",
-            start,
-            filter=f"toTicketId == null AND ({types})",
-            include="toUser,toCompany,toUser.emailaddresses,toCompany.emailaddresses,toUser.company",
-        )
+        include = "toUser,toCompany,toUser.emailaddresses,toCompany.emailaddresses,toUser.company"
+
+        async def page(for_letters: str) -> tuple[Answer, bool]:
+            return await self.wire.page(
+                f"/relationship/{list_id}/fromAsset",
+                "relationships",
+                start,
+                filter=f"toTicketId == null AND ({types})",
+                include=include + for_letters,
+            )
+
+        answer, last = await self._with_homes(page, ",toUser.address,toUser.phonenumbers")
         book = await self._book(answer.linked)
         try:
             members = tuple(book.member(row) for row in answer.relationships)
@@ -468,13 +482,12 @@ class Pureservice:
             (MemberKind.USER, "/user/", "users"),
             (MemberKind.COMPANY, "/company/", "companies"),
         ):
-            include = "emailaddresses,company" if kind is MemberKind.USER else "emailaddresses"
             ids = sorted(
                 {int(id_) for one in members for of, id_ in [one.split(":")] if of == kind}
             )
             for some in in_portions(ids, _IDS_AT_ONCE):
                 terms = [f"id == {id_}" for id_ in some]
-                answer = await self.wire.any_of(path, plural, terms, include=include)
+                answer = await self._people(kind, path, plural, terms)
                 book = await self._book(answer.and_linked())
                 try:
                     there = [book.owner(kind, id_) for id_ in some if book.has(kind, id_)]
@@ -483,12 +496,45 @@ class Pureservice:
                 found |= {str(one): one for one in there}
         return found
 
+    async def _people(
+        self, kind: MemberKind, path: str, plural: str, terms: Sequence[str]
+    ) -> Answer:
+        async def ask(for_letters: str) -> Answer:
+            include = ("emailaddresses,company" if users else "emailaddresses") + for_letters
+            return await self.wire.any_of(path, plural, terms, include=include)
+
+        users = kind is MemberKind.USER
+        if not users:
+            return await ask("")
+        return await self._with_homes(ask, ",address,phonenumbers")
+
+    async def _with_homes(self, ask: Callable[[str], Awaitable[T]], for_letters: str) -> T:
+        """What is asked for, with users' postal addresses and telephones where letters are sent.
+
+        These paths are taken from how the others are called, and have not been tried on a real
+        tenant. Where they are refused, and nothing else is the matter, it is done without: lists
+        must not be unreadable for e-mail because of it. What does not come is not known.
+        """
+        if not self._settings.DIGIPOST_CAMPAIGN_USER or self._has_homes is False:
+            return await ask("")
+        try:
+            answer = await ask(for_letters)
+        except PermanentError as error:
+            if self._has_homes:
+                raise
+            answer = await ask("")
+            self._has_homes = False
+            log.warning("pureservice.postal_addresses_refused because=%s", error)
+            return answer
+        self._has_homes = True
+        return answer
+
     async def _book(self, linked: Rows) -> "_Book":
         """What came, and the companies of users that did not, where they can be had.
 
         A user can be written to without: a message that names the company finds it missing.
         """
-        book = _Book(linked, self._settings.RECIPIENT_FIELDS)
+        book = _Book(linked, self._settings)
         missing = book.missing_companies()
         for some in in_portions(missing, _IDS_AT_ONCE):
             terms = [f"id == {id_}" for id_ in some]
@@ -594,11 +640,20 @@ class _Lookup:
 class _Book:
     """The users and companies that came with a page of relations, and what is known of them.
 
-    `fields` is what settings name beyond what every user and company has.
+    Settings name fields beyond what every user and company has.
     """
 
-    def __init__(self, linked: Rows, fields: Mapping[str, str]) -> None:
-        self._fields = [(name, *field.split(".")) for name, field in fields.items()]
+    def __init__(self, linked: Rows, settings: Settings) -> None:
+        self._settings = settings
+        self._fields = [
+            (name, *field.split("."))
+            for name, field in settings.RECIPIENT_FIELDS.items()
+            if field != settings.DIGIPOST_NATIONAL_ID_FIELD  # what a message says is kept
+        ]
+        self._places = {row.id: row for row in linked.physicaladdresses}
+        self._phones: dict[int, list[PhoneRow]] = defaultdict(list)
+        for row in linked.phonenumbers:
+            self._phones[row.user_id or 0].append(row)
         self._owners: dict[tuple[MemberKind, int], UserRow | CompanyRow] = {
             **{(MemberKind.USER, user.id): user for user in linked.users},
             **{(MemberKind.COMPANY, company.id): company for company in linked.companies},
@@ -628,7 +683,11 @@ class _Book:
         """Raises LookupError when their default address did not come with them."""
         owner = self._owners[kind, id_]
         address, values = self._address(kind, owner), self._values(owner)
-        return Member(kind, id_, owner.name, address, owner.disabled, fields=values)
+        letters = bool(self._settings.DIGIPOST_CAMPAIGN_USER)
+        addressee = self._addressee(owner, address or "") if letters else None
+        return Member(
+            kind, id_, owner.name, address, owner.disabled, fields=values, addressee=addressee
+        )
 
     def missing_companies(self) -> list[int]:
         """Those that users belong to and that did not come along."""
@@ -655,6 +714,58 @@ class _Book:
             known[name] = row.own(field) if row else ""
         return tidy_values(known.items())
 
+    def _addressee(self, owner: UserRow | CompanyRow, address: str) -> Addressee:
+        """As a letter is addressed to them: a user where they live, a company where a field says.
+
+        Never a user at their company's address: it may be about them alone.
+        """
+        email = normalise_address(address) or ""
+        kind = MemberKind.USER if isinstance(owner, UserRow) else MemberKind.COMPANY
+        mapped = self._mapped_place(owner, kind)
+        if isinstance(owner, CompanyRow):
+            return addressee_of(
+                name=tidy_name(owner.name),
+                organization_number=owner.organization_number,
+                email=email,
+                place=mapped,
+            )
+        place = self._places.get(owner.address_id or 0)
+        own = (
+            Place((place.street_address,), place.postal_code, place.city, place.country)
+            if place
+            else Place()
+        )
+        return addressee_of(
+            name=tidy_name(owner.name),
+            first_name=tidy_name(owner.first_name),
+            middle_name=tidy_name(owner.middle_name),
+            last_name=tidy_name(owner.last_name),
+            national_id=owner.own(_field(self._settings.DIGIPOST_NATIONAL_ID_FIELD)),
+            birth_date=owner.own(_field(self._settings.DIGIPOST_BIRTH_DATE_FIELD)),
+            phone=self._phone(owner),
+            email=email,
+            place=mapped if mapped.is_given else own,
+        )
+
+    def _mapped_place(self, owner: UserRow | CompanyRow, kind: MemberKind) -> Place:
+        """The parts of an address that settings say which of this kind's fields have."""
+        parts = {
+            part: owner.own(_field(field))
+            for part, field in self._settings.DIGIPOST_ADDRESS_FIELDS.items()
+            if field.startswith(f"{kind}.")
+        }
+        lines = (parts.pop("line1", ""), parts.pop("line2", ""))
+        return Place(lines, **parts)
+
+    def _phone(self, user: UserRow) -> str:
+        """A mobile number if there is one: it is what people give Digipost."""
+        own = sorted(
+            self._phones[user.id],
+            key=lambda row: (row.type != MOBILE, row.id != user.phonenumber_id, row.id),
+        )
+        numbers = (phone_number(row.normalized_number or row.number) for row in own)
+        return next(filter(None, numbers), "")
+
     def _address(self, kind: MemberKind, owner: UserRow | CompanyRow) -> str | None:
         """The default one; without a default the only one, or None."""
         addresses = self._addresses[kind]
@@ -664,6 +775,11 @@ class _Book:
             return addresses[owner.email_address_id].email
         own = [row.email for row in addresses.values() if row.owner_id == owner.id]
         return own[0] if len(own) == 1 else None
+
+
+def _field(setting: str) -> str:
+    """`cf_1` of `user.cf_1`."""
+    return setting.partition(".")[2]
 
 
 def _fingerprint(members: Iterable[Member]) -> str:

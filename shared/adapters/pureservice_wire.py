@@ -235,6 +235,8 @@ class ContactRow(Thing):
     def own(self, field: str) -> str:
         """Such a field as text: they are known to be text, dates or numbers."""
         value = self.custom.get(field)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # an identity number has no decimals
         known = isinstance(value, str | int | float) and not isinstance(value, bool)
         return str(value) if known else ""
 
@@ -245,6 +247,8 @@ class UserRow(ContactRow):
     last_name: str = ""
     title: str = ""
     company_id: int | None = None
+    address_id: int | None = None
+    phonenumber_id: int | None = None
 
     @property
     def name(self) -> str:
@@ -256,6 +260,22 @@ class CompanyRow(ContactRow):
 
     name: str = ""
     organization_number: str = ""
+
+
+class PlaceRow(Thing):
+    """A postal address. Who lives there is for others to say."""
+
+    street_address: str = ""
+    postal_code: str = ""
+    city: str = ""
+    country: str = ""
+
+
+class PhoneRow(Thing):
+    number: str = ""
+    normalized_number: str = ""
+    type: int | None = None
+    user_id: int | None = None
 
 
 class AddressRow(Thing):
@@ -281,6 +301,8 @@ class Rows(Lenient):
     companies: tuple[CompanyRow, ...] = ()
     emailaddresses: tuple[AddressRow, ...] = ()
     companyemailaddresses: tuple[AddressRow, ...] = ()
+    physicaladdresses: tuple[PlaceRow, ...] = ()
+    phonenumbers: tuple[PhoneRow, ...] = ()
     statuses: tuple[Named, ...] = ()
     assettypes: tuple[Named, ...] = ()
     relationshiptypes: tuple[Named, ...] = ()

@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate
 
 import email_validator
 from email_validator import EmailNotValidError, validate_email
+
+from shared.domain.addressee import POSTAL_FLAWS, Addressee, Flaw
 
 # `.local` and the like: whether they can be reached is for the transport, and the made-up users
 # live there. The library documents this list as the place to say so.
@@ -37,6 +39,7 @@ class Member:
     disabled: bool = False
     relation: int = 0  #: the relation that makes it a member; the same member may have several
     fields: tuple[tuple[str, str], ...] = ()  #: what else is known of them, by `tidy_values`
+    addressee: Addressee | None = None  #: where letters are sent; with the national id, if any
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.id}"
@@ -44,13 +47,18 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Somebody a delivery goes to."""
+    """Somebody a delivery goes to. Never has a national identity number, whoever makes it."""
 
     member: str  #: `user:31` or `company:9`
     name: str
-    address: str  #: ready for an envelope: trimmed, the domain in ASCII
+    address: str  #: ready for an envelope: trimmed, the domain in ASCII; a letter needs none
     user: int = 0  #: who they are as a user of the helpdesk, where that is known
     values: tuple[tuple[str, str], ...] = ()  #: what a message may say of them, by name
+    addressee: Addressee | None = None  #: whom a letter is for; None on other channels
+
+    def __post_init__(self) -> None:
+        if self.addressee and self.addressee.national_id:
+            object.__setattr__(self, "addressee", self.addressee.without_national_id())
 
     @property
     def kind(self) -> MemberKind:
@@ -59,7 +67,7 @@ class Recipient:
     @property
     def erased(self) -> bool:
         """Whether all that is left of them is that there was somebody. Never to be written to."""
-        return not self.address
+        return not self.address and self.addressee is None
 
     def with_only(self, names: Container[str]) -> "Recipient":
         """The same, without the values that nobody asks for: what is not needed is not kept."""
@@ -76,6 +84,21 @@ class LeftOutReason(StrEnum):
     SUPPRESSED = "suppressed"  #: the address is on the list of those that are not written to
     MISSING_VALUE = "missing_value"  #: the message mentions something that we do not know of them
     GONE = "gone"  #: once written to, and not in the helpdesk any more
+    NO_IDENTITY = "no_identity"  #: no number, no postal address, or nobody's name: for a letter
+    NO_POSTAL_ADDRESS = "no_postal_address"  #: the one there is cannot be used, and no number is
+    INVALID_NATIONAL_ID = "invalid_national_id"  #: and nothing else to find them by
+    INVALID_ORGANIZATION_NUMBER = "invalid_organization_number"  #: and nothing else to find it by
+
+
+#: Of these, the detail is what is wrong with what is registered: `Flaw`s with commas between.
+ABOUT_FLAWS = frozenset(
+    {
+        LeftOutReason.NO_IDENTITY,
+        LeftOutReason.NO_POSTAL_ADDRESS,
+        LeftOutReason.INVALID_NATIONAL_ID,
+        LeftOutReason.INVALID_ORGANIZATION_NUMBER,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +242,43 @@ def recipient_of(
         return LeftOutReason.NOT_ON_TEST_LIST
     user = member.id if member.kind is MemberKind.USER else 0
     return Recipient(str(member), tidy_name(member.name), address, user, member.fields)
+
+
+def letter_recipient_of(
+    member: Member,
+    allowed: AllowList,
+    campaign_users: Container[str] = (),
+    *,
+    mail_will_do: Callable[[str], bool] = lambda address: False,
+) -> Recipient | LeftOutReason:
+    """The member as one who gets a letter, or why they cannot get one.
+
+    Who cannot be found in Digipost is one all the same where another way to them is open: e-mail to
+    the address, if it will do. Whoever has no address that a test list may name is on it only
+    where everybody is.
+    """
+    if member.disabled:
+        return LeftOutReason.DISABLED
+    address = normalise_address(member.address or "") or ""
+    if address and address_key(address) in campaign_users:
+        return LeftOutReason.CAMPAIGN_USER
+    if not (allowed.allows(address) if address else allowed.everybody):
+        return LeftOutReason.NOT_ON_TEST_LIST
+    addressee = member.addressee or Addressee(tidy_name(member.name), email=address)
+    if not addressee.can_be_found and not (address and mail_will_do(address)):
+        return _not_found_by(addressee)
+    user = member.id if member.kind is MemberKind.USER else 0
+    return Recipient(str(member), tidy_name(member.name), address, user, member.fields, addressee)
+
+
+def _not_found_by(addressee: Addressee) -> LeftOutReason:
+    """What is best put right first."""
+    flaws = set(addressee.flaws)
+    if Flaw.NATIONAL_ID in flaws:
+        return LeftOutReason.INVALID_NATIONAL_ID
+    if Flaw.ORGANIZATION_NUMBER in flaws:
+        return LeftOutReason.INVALID_ORGANIZATION_NUMBER
+    return LeftOutReason.NO_POSTAL_ADDRESS if flaws & POSTAL_FLAWS else LeftOutReason.NO_IDENTITY
 
 
 def placeholder_values(recipient: Recipient) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.addressee import Addressee, Flaw, PostalAddress
 from shared.domain.recipient import (
     AllowList,
     LeftOutReason,
@@ -14,6 +15,7 @@ from shared.domain.recipient import (
     MemberKind,
     Recipient,
     address_key,
+    letter_recipient_of,
     normalise_address,
     placeholder_values,
     readable_address,
@@ -169,6 +171,118 @@ def test_a_member_becomes_a_recipient_with_a_tidy_name_and_address():
     assert found == Recipient("user:31", "Åse Ø", "Ase@b.no", user=31)
     company = Member(MemberKind.COMPANY, 9, "Fjordvik", "post@b.no")
     assert recipient_of(company, EVERYBODY) == Recipient("company:9", "Fjordvik", "post@b.no")
+
+
+# --- letters
+
+HOME = PostalAddress(("Storgata 1",), "0155", "Oslo")
+KARI = Addressee("Åse Ø", postal=HOME)
+NUMBER = "17857410084"
+
+
+def addressed(addressee: Addressee | None, address: str | None = "a@b.no", **values) -> Member:
+    return replace(member(address), addressee=addressee, **values)
+
+
+@pytest.mark.parametrize(
+    ("who", "allowed", "address"),
+    [
+        (addressed(KARI), "b.no", "a@b.no"),
+        (addressed(KARI), "*", "a@b.no"),
+        (addressed(KARI, None), "*", ""),
+        (addressed(KARI, "a@@b.no"), "*", ""),  # a letter needs no address for mail
+        (addressed(Addressee("", has_national_id=True, national_id=NUMBER)), "*", "a@b.no"),
+        (addressed(Addressee("Firma", organization_number="313012344"), None), "*", ""),
+        (addressed(replace(KARI, flaws=(Flaw.NATIONAL_ID,)), None), "*", ""),
+    ],
+)
+def test_who_can_be_found_gets_a_letter(who, allowed, address):
+    found = letter_recipient_of(who, AllowList.of(allowed))
+    assert isinstance(found, Recipient)
+    assert (found.member, found.name, found.address, found.user) == (
+        "user:31",
+        "Åse Ø",
+        address,
+        31,
+    )
+    assert found.addressee == who.addressee
+    assert not found.erased
+
+
+NOBODY = Addressee("Åse Ø")
+NO_CODE = replace(NOBODY, flaws=(Flaw.NO_POSTAL_CODE,))
+
+
+@pytest.mark.parametrize(
+    ("who", "allowed", "reason"),
+    [
+        (addressed(KARI, disabled=True), "*", LeftOutReason.DISABLED),
+        (addressed(KARI, "Made@up.no"), "*", LeftOutReason.CAMPAIGN_USER),
+        (addressed(KARI, "a@c.no"), "b.no", LeftOutReason.NOT_ON_TEST_LIST),
+        # nobody whom a test list cannot name is on it
+        (addressed(KARI, None), "b.no", LeftOutReason.NOT_ON_TEST_LIST),
+        (addressed(KARI, "a@@b.no"), "b.no", LeftOutReason.NOT_ON_TEST_LIST),
+        (addressed(NOBODY), "*", LeftOutReason.NO_IDENTITY),
+        (addressed(None), "*", LeftOutReason.NO_IDENTITY),
+        (addressed(replace(KARI, name="")), "*", LeftOutReason.NO_IDENTITY),
+        (addressed(NO_CODE), "*", LeftOutReason.NO_POSTAL_ADDRESS),
+        (
+            addressed(replace(NO_CODE, flaws=(Flaw.NATIONAL_ID, Flaw.NO_POSTAL_CODE))),
+            "*",
+            LeftOutReason.INVALID_NATIONAL_ID,
+        ),
+        (
+            addressed(replace(NOBODY, flaws=(Flaw.ORGANIZATION_NUMBER,))),
+            "*",
+            LeftOutReason.INVALID_ORGANIZATION_NUMBER,
+        ),
+    ],
+)
+def test_why_somebody_gets_no_letter(who, allowed, reason):
+    found = letter_recipient_of(who, AllowList.of(allowed), {"made@up.no": "digipost"})
+    assert found is reason
+
+
+@pytest.mark.parametrize(
+    ("address", "will_do", "planned"),
+    [("a@b.no", True, True), ("a@b.no", False, False), (None, True, False), ("@", True, False)],
+)
+def test_who_cannot_be_found_is_planned_where_a_mail_will_do(address, will_do, planned):
+    found = letter_recipient_of(
+        addressed(NO_CODE, address), EVERYBODY, mail_will_do=lambda _: will_do
+    )
+    assert isinstance(found, Recipient) == planned
+
+
+def test_no_recipient_has_a_national_id_whoever_makes_it():
+    with_number = replace(KARI, national_id=NUMBER, has_national_id=True)
+    made = Recipient("user:31", "Åse", "", 31, addressee=with_number)
+    changed = replace(Recipient("user:31", "Åse", ""), addressee=with_number)
+    planned = letter_recipient_of(addressed(with_number), EVERYBODY)
+    for one in (made, changed, planned, made.with_only(())):
+        assert isinstance(one, Recipient) and one.addressee
+        assert (one.addressee.national_id, one.addressee.has_national_id) == ("", True)
+        assert NUMBER not in repr(one)
+    assert with_number.national_id == NUMBER
+
+
+@pytest.mark.parametrize(
+    ("who", "erased"),
+    [
+        (Recipient("user:31", "Åse", "a@b.no"), False),
+        (Recipient("user:31", "Åse", "", addressee=KARI), False),
+        (Recipient("user:31", "Åse", "", addressee=Addressee("")), False),
+        (Recipient("user:0", "", ""), True),  # as all erased rows are, old ones too
+    ],
+)
+def test_who_has_neither_address_nor_addressee_is_erased(who, erased):
+    assert who.erased == erased
+
+
+def test_a_letters_recipient_is_told_apart_by_the_member_and_has_values_without_an_address():
+    one = Recipient("user:31", "Åse", "", addressee=KARI)
+    assert recipient_key("digipost", one) == "user:31"
+    assert placeholder_values(one) == {"name": "Åse"}
 
 
 @pytest.mark.parametrize(
