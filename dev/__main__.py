@@ -9,7 +9,7 @@ import importlib
 import sys
 
 TASKS = {
-    "demo": ("dev.demo", "two simulated campaigns, from ticket to report"),
+    "demo": ("dev.demo", "three simulated campaigns, from ticket to report"),
     "test": ("dev.tasks:test", "the tests; further options go to pytest"),
     "up": ("dev.up", "everything at once until Ctrl-C: storage, simulator, mail sink, host"),
     "azurite": ("dev.azurite", "the storage emulator alone"),
@@ -17,6 +17,7 @@ TASKS = {
     "mail": ("dev.mail", "the mail sink alone"),
     "graph": ("dev.graph", "the Microsoft Graph simulator alone"),
     "acs": ("dev.acs", "the Azure Communication Services simulator alone"),
+    "digipost": ("dev.digipost", "the Digipost simulator alone, with its SFTP area"),
     "host": ("dev.host", "the Functions host alone"),
     "seed": ("dev.seed", "put a scenario into a running simulator"),
     "chaos": (
