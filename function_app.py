@@ -6,11 +6,17 @@
     deliver_ticket        queue  the same, by a ticket of the recipient's own
     deliver_email_poison, deliver_ticket_poison
                           queue  what the queue gave up on: put back, or failed for good
+    letters               timer  letter jobs for Digipost: gathered, uploaded, answered, settled
+    receipts              timer  what Digipost has left for us, noted on its job
+    register              timer  everybody on the lists: who of them is in Digipost?
     lists                 timer  recipient lists in step with the companies, where settings say so
     bounces               timer  mails that came back: the delivery, and a note a day on the ticket
     forget                timer  what has been over for long: names and addresses go, counts stay
     campaign_progress     HTTP   how far a campaign has come
     settle_uncertain      HTTP   what a person has found out about uncertain deliveries
+    decide_job            HTTP   what a person has found out about a letter job
+    find_in_register, register_file
+                          HTTP   what Digipost has answered about members; all of it as CSV
     find_person, erase_person
                           HTTP   where somebody's address is known, and away with it
     suppress, lift_suppression, find_suppression
@@ -32,8 +38,12 @@ from shared.flow.deliver import deliver
 from shared.flow.discover import discover
 from shared.flow.enqueue import DeliverItem
 from shared.flow.forget import forget as forget_for
+from shared.flow.letters import letters as move_letters
 from shared.flow.lists import lists as keep_in_step
 from shared.flow.poison import poison
+from shared.flow.receipts import receipts as read_receipts
+from shared.flow.register import move_register
+from shared.flow.register import register as ask_about_everybody
 from shared.ports import Channel
 from shared.settings import read_settings
 from shared.web import event_grid, requests
@@ -105,6 +115,60 @@ async def deliver_ticket_poison(item: func.QueueMessage) -> None:
     await poison(item.get_body(), ledger=services.ledger, clock=services.clock)
 
 
+@app.timer_trigger(arg_name="timer", schedule="%LETTERS_SCHEDULE%")
+async def letters(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    try:
+        await move_letters(
+            service=services.digipost,
+            builder=services.builder,
+            ledger=services.ledger,
+            files=services.files,
+            watch=services.watch,
+            settings=services.settings,
+            clock=services.clock,
+        )
+    finally:  # a bug in the one does not stop the other
+        await move_register(
+            service=services.digipost,
+            helpdesk=services.helpdesk,
+            directory=services.directory,
+            ledger=services.ledger,
+            files=services.files,
+            watch=services.watch,
+            settings=services.settings,
+            clock=services.clock,
+        )
+
+
+@app.timer_trigger(arg_name="timer", schedule="%RECEIPTS_SCHEDULE%")
+async def receipts(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    await read_receipts(
+        service=services.digipost,
+        ledger=services.ledger,
+        files=services.files,
+        watch=services.watch,
+        settings=services.settings,
+        clock=services.clock,
+    )
+
+
+@app.timer_trigger(arg_name="timer", schedule="%REGISTER_SCHEDULE%")
+async def register(timer: func.TimerRequest) -> None:
+    await services.storage.prepare()
+    await ask_about_everybody(
+        service=services.digipost,
+        helpdesk=services.helpdesk,
+        directory=services.directory,
+        ledger=services.ledger,
+        files=services.files,
+        watch=services.watch,
+        settings=services.settings,
+        clock=services.clock,
+    )
+
+
 @app.timer_trigger(arg_name="timer", schedule="%LISTS_SCHEDULE%")
 async def lists(timer: func.TimerRequest) -> None:
     await keep_in_step(
@@ -157,6 +221,42 @@ async def settle_uncertain(req: func.HttpRequest) -> func.HttpResponse:
             clock=services.clock,
         )
     )
+
+
+@app.route("campaigns/{campaign}/jobs/{number}", methods=["POST"], auth_level=KEY)
+async def decide_job(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    return _json(
+        await requests.decide_job(
+            req.route_params["campaign"],
+            req.route_params["number"],
+            req.get_body(),
+            ledger=services.ledger,
+            clock=services.clock,
+        )
+    )
+
+
+@app.route("register/find", methods=["POST"], auth_level=KEY)
+async def find_in_register(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    return _json(await requests.find_in_register(req.get_body(), ledger=services.ledger))
+
+
+@app.route("register.csv", methods=["GET"], auth_level=KEY)
+async def register_file(req: func.HttpRequest) -> func.HttpResponse:
+    await services.storage.prepare()
+    behind = req.params.get("behind", "")
+    found = await requests.register_file(behind, ledger=services.ledger)
+    if isinstance(found, Answer):
+        return _json(found)
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": 'attachment; filename="register.csv"',
+    }
+    if found.behind:
+        headers["Link"] = f'<register.csv?behind={found.behind}>; rel="next"'
+    return func.HttpResponse(found.data, mimetype="text/csv", headers=headers)
 
 
 @app.route("persons/find", methods=["POST"], auth_level=KEY)

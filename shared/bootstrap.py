@@ -13,6 +13,7 @@ from shared.adapters.acs import AcsTransport
 from shared.adapters.alert_mail import AlertMail
 from shared.adapters.alert_webhook import AlertWebhook
 from shared.adapters.azure_storage import AzureStorage
+from shared.adapters.digipost import Digipost, Letters
 from shared.adapters.email import EmailChannel
 from shared.adapters.graph import GraphTransport
 from shared.adapters.graph_inbox import GraphInbox
@@ -23,13 +24,15 @@ from shared.adapters.pureservice_wire import Sleep
 from shared.adapters.smtp import SmtpTransport
 from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
 from shared.adapters.transport import Transport
+from shared.adapters.typesetter import Typesetter
 from shared.domain.window import Window
+from shared.flow.build_job import Builder
 from shared.flow.enqueue import Lane, Pace
 from shared.flow.frozen import Messages
 from shared.flow.watch import Watch
 from shared.flow.wording import log_entry
 from shared.ledger import Ledger
-from shared.ports import Channel, Clock, Files, Herald, Inbox, Queue
+from shared.ports import Channel, Clock, Files, Herald, Inbox, LetterService, Queue
 from shared.settings import Settings
 from shared.web.health import Health
 
@@ -49,6 +52,8 @@ class Services:
     helpdesk: Pureservice
     email: EmailChannel
     ticket: TicketChannel
+    digipost: LetterService
+    builder: Builder
     directory: PureserviceLists
     lanes: Mapping[str, Lane]
     heralds: tuple[Herald, ...]  #: those that are configured
@@ -81,6 +86,7 @@ def bootstrap(
         references=storage.table("references"),
         suppressions=storage.table("suppressions"),
         audit=storage.table("audit"),
+        register=storage.table("register"),
     )
     files = storage.container("campaigns")
     helpdesk = Pureservice(settings, clock=clock, transport=helpdesk_transport, sleep=sleep)
@@ -101,6 +107,7 @@ def bootstrap(
             settings.TICKET_DAILY_QUOTA,
         ),
     }
+    paces["digipost"] = Pace("digipost", 0, window=Window.of(settings.DIGIPOST_WINDOW))
     watch = Watch(ledger, {name: pace.window for name, pace in paces.items()})
     email = EmailChannel(settings, transports, files, watch, ledger.references, clock)
     ticket = TicketChannel(
@@ -115,31 +122,39 @@ def bootstrap(
     email_queue = storage.queue(settings.DELIVER_EMAIL_QUEUE)
     ticket_queue = storage.queue(settings.DELIVER_TICKET_QUEUE)
     channels: tuple[tuple[Channel, Queue], ...] = ((email, email_queue), (ticket, ticket_queue))
+    lanes = {
+        channel.name: Lane(channel, queue, tuple(paces[gate] for gate in channel.gates), lost_after)
+        for channel, queue in channels
+    }
+    typesetter = Typesetter()
+    letters = Letters(settings, typesetter, email, files)
+    patience = timedelta(hours=settings.DIGIPOST_RESULT_HOURS)
+    lanes[letters.name] = Lane(letters, None, (paces[letters.name],), patience=patience)
+    digipost = Digipost(settings)
+    messages = Messages(files)
     return Services(
         settings=settings,
         clock=clock,
         storage=storage,
         ledger=ledger,
         files=files,
-        messages=Messages(files),
+        messages=messages,
         inbox=GraphInbox(settings, clock) if settings.BOUNCE_MAILBOX else None,
         watch=watch,
         helpdesk=helpdesk,
         email=email,
         ticket=ticket,
         directory=PureserviceLists(settings, helpdesk.wire, helpdesk.names),
-        lanes={
-            channel.name: Lane(
-                channel, queue, tuple(paces[gate] for gate in channel.gates), lost_after
-            )
-            for channel, queue in channels
-        },
+        digipost=digipost,
+        builder=Builder(helpdesk, ledger, files, messages, digipost, typesetter, settings),
+        lanes=lanes,
         heralds=_heralds(settings, email, clock),
         health=Health(
             {
                 "storage": storage,
                 "pureservice": helpdesk,
                 **{transport.name: transport for transport in transports},
+                **({"digipost": digipost} if settings.DIGIPOST_CAMPAIGN_USER else {}),
             },
             clock,
         ),

@@ -3,12 +3,13 @@
 A port lists what is called and nothing else. What may be raised is in `shared/errors.py`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from shared.domain.addressee import PostalAddress
 from shared.domain.alert import Notice
 from shared.domain.bounce import Report
 from shared.domain.campaign import RecipientList
@@ -23,6 +24,15 @@ from shared.domain.helpdesk import (
     Ticket,
     TicketState,
 )
+from shared.domain.job_receipt import JobReceipt
+from shared.domain.letter_job import (
+    JobDocument,
+    JobKind,
+    JobLetter,
+    JobRecipient,
+    JobSettings,
+)
+from shared.domain.letter_job import Settings as LetterSettings
 from shared.domain.lists import ListRule, NamedList
 from shared.domain.message import Message
 from shared.domain.recipient import Member, MemberKind, Recipient
@@ -275,27 +285,13 @@ class Archived:
 Note = Callable[[str], Awaitable[None]]
 
 
-class Channel(Protocol):
-    """A way to reach a recipient. `gates` are the channels that must be open, its own first."""
+class Medium(Protocol):
+    """A way to reach recipients, as far as a campaign must know before any delivery leaves."""
 
     name: str
-    gates: tuple[str, ...]
-    promise: Promise
-    time_limit: timedelta  #: a send that has not ended by then is given up
-
-    async def begins(self, delivery: OpenDelivery) -> str:
-        """What is noted with the claim, before anything is sent: by which way it goes."""
-        ...
 
     async def largest(self) -> int:
         """How many bytes a message may come to, as it goes out."""
-        ...
-
-    async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
-        """Hand it to the provider, within `time_limit`. Raises one of our errors otherwise.
-
-        A send with two effects calls `note` with the first one's reference before the second.
-        """
         ...
 
     async def try_out(self, message: Message, address: str) -> None:
@@ -307,6 +303,27 @@ class Channel(Protocol):
 
     async def archive(self, campaign_id: str, message: Message) -> Archived:
         """The message as recipients got it, but addressed to nobody."""
+        ...
+
+
+class Channel(Medium, Protocol):
+    """One that sends each delivery by itself. `gates` are the channels that must be open, its own
+    first.
+    """
+
+    gates: tuple[str, ...]
+    promise: Promise
+    time_limit: timedelta  #: a send that has not ended by then is given up
+
+    async def begins(self, delivery: OpenDelivery) -> str:
+        """What is noted with the claim, before anything is sent: by which way it goes."""
+        ...
+
+    async def send(self, delivery: OpenDelivery, message: Message, note: Note) -> Receipt:
+        """Hand it to the provider, within `time_limit`. Raises one of our errors otherwise.
+
+        A send with two effects calls `note` with the first one's reference before the second.
+        """
         ...
 
 
@@ -400,3 +417,115 @@ class Herald(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class JobArea(Protocol):
+    """The area where letter jobs are left and receipts are fetched, over SFTP.
+
+    All raise TransientError when nobody answers, and StoppedError when the key or the server's own
+    key is not accepted; in both cases nothing was written.
+    """
+
+    async def upload(self, kind: JobKind, name: str, file: BinaryIO, size: int) -> None:
+        """The file is there, whole: its size was read back.
+
+        Raises UncertainError when it was begun and nobody knows how it ended, PermanentError when
+        the server refuses it.
+        """
+        ...
+
+    async def size_of(self, kind: JobKind, name: str) -> int | None:
+        """How large the uploaded file is there; None when it is not there (any more)."""
+        ...
+
+    async def receipts(self, kind: JobKind) -> list[str]:
+        """The names of what lies in the folder of receipts, in the order of their names."""
+        ...
+
+    async def fetch(self, kind: JobKind, name: str, limit: int) -> bytes:
+        """The receipt file. Raises PermanentError when it is gone, or larger than `limit` bytes."""
+        ...
+
+    async def remove(self, kind: JobKind, name: str) -> None:
+        """It is not there any more; it may have been gone before."""
+        ...
+
+    async def answers(self) -> bool: ...
+
+
+class Parcel(Protocol):
+    """A job's file, ready to be uploaded."""
+
+    file: BinaryIO
+    size: int  #: in bytes
+    sha256: str
+    letters: int  #: or recipients that are asked about
+
+    def close(self) -> None: ...
+
+
+class JobFile(Protocol):
+    """A job's file in the making; what it holds in memory does not grow with the letters.
+
+    Everything blocks, and is for a thread. BlockedError when a rule of Digipost's is broken.
+    """
+
+    def add_file(self, path: str, data: bytes) -> None: ...
+
+    def begin_split(self, settings: JobSettings) -> None: ...
+
+    def add_recipients(self, recipients: Iterable[JobRecipient]) -> None: ...
+
+    def begin_send(
+        self, settings: JobSettings, shared: LetterSettings, documents: Iterable[JobDocument]
+    ) -> None: ...
+
+    def add_letters(self, letters: Iterable[JobLetter]) -> None: ...
+
+    def finish(self) -> Parcel: ...
+
+    def close(self) -> None:
+        """Nothing of it is left, unless it was finished."""
+        ...
+
+
+class LetterService(JobArea, Protocol):
+    """Digipost: files for it, the area they are left in, and what its receipts say."""
+
+    def new_file(self) -> JobFile: ...
+
+    def read_receipt(self, name: str, data: bytes) -> JobReceipt:
+        """Raises PermanentError, which says why, for one that cannot be read."""
+        ...
+
+
+class Typesetter(Protocol):
+    """Letters on paper. It blocks, and is for a thread."""
+
+    def letter(self, message: Message, pictures: Mapping[str, bytes]) -> bytes:
+        """The message as a PDF, always the same one for the same message.
+
+        `pictures` are those that the text shows, by their content ids.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PaperLetter:
+    """A letter for the sender's own printer."""
+
+    name: str
+    address: PostalAddress
+    message: Message  #: as this recipient gets it
+
+
+class LetterMedium(Medium, Typesetter, Protocol):
+    """Letters, which are looked at as they will be on paper."""
+
+    async def on_paper(self, letters: Sequence[PaperLetter]) -> bytes:
+        """One PDF with all of them, each behind a page with the address, and with its attachments
+        as far as they are PDFs.
+
+        Raises PermanentError when it cannot be made, or a file is gone from storage.
+        """
+        ...

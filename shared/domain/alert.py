@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from shared.domain.campaign import Campaign
+from shared.domain.campaign import LETTERS, Campaign
 from shared.domain.pace import ChannelState
 
 
@@ -18,6 +18,9 @@ class Cause(StrEnum):
     POISON = "poison"  #: the queue gave up on a delivery for good: the fault is ours
     STUCK = "stuck"  #: a campaign could move, and does not
     UNCERTAIN = "uncertain"  #: nobody knows what became of some deliveries
+    LETTER_JOB = "letter_job"  #: a letter job needs somebody to look, or to wait, knowingly
+    RECEIPT = "receipt"  #: a receipt from Digipost that we can do nothing with
+    REGISTER = "register"  #: Digipost has not answered about everybody on the lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,21 @@ class Alert:
     def uncertain(cls, campaign: Campaign) -> "Alert":
         """Once a round, however many deliveries it concerns."""
         return cls._of(Cause.UNCERTAIN, campaign, str(campaign.round))
+
+    @classmethod
+    def letter_job(cls, campaign: Campaign, number: int, what: str) -> "Alert":
+        """Once for each thing that may happen to a job."""
+        return cls._of(Cause.LETTER_JOB, campaign, f"{number}-{what}", what)
+
+    @classmethod
+    def receipt(cls, fingerprint: str, what: str) -> "Alert":
+        """Once for each receipt."""
+        return cls(f"{Cause.RECEIPT}:{fingerprint}", Cause.RECEIPT, LETTERS, detail=what)
+
+    @classmethod
+    def register(cls, survey: int, what: str) -> "Alert":
+        """Once for each thing that may happen in a round of asking."""
+        return cls(f"{Cause.REGISTER}:{survey}-{what}", Cause.REGISTER, LETTERS, detail=what)
 
     @classmethod
     def _of(cls, cause: Cause, campaign: Campaign, which: str, detail: str = "") -> "Alert":

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from shared.domain.delivery import NEVER
 
+#: The channel on which many deliveries share a job. Those it does not reach may go on to others.
+LETTERS = "digipost"
+
 
 class Phase(StrEnum):
     FOUND = "found"  #: a ticket asks for it; nothing has been read or marked
@@ -186,6 +189,10 @@ class Campaign:
         """Whether deliveries may be open, and some of them begun."""
         phase = self.blocked_from if self.phase is Phase.BLOCKED else self.phase
         return phase in UNDER_WAY
+
+    def takes(self, channel: str) -> bool:
+        """Whether deliveries of it may leave on this channel."""
+        return self.channel in {channel, LETTERS}
 
     @property
     def run(self) -> str:

@@ -73,6 +73,12 @@ class Reason(StrEnum):
     BOUNCED = "bounced"  #: it was sent, and came back
     SUPPRESSED = "suppressed"  #: the address is on the list of those that are not written to
     ERASED = "erased"  #: its recipient asked to be forgotten before their turn came
+    NOT_IN_DIGIPOST = "not_in_digipost"  #: Digipost knows nobody there who could be written to
+    BAD_IDENTITY = "bad_identity"  #: Digipost says that what we know of the recipient is wrong
+    BAD_DOCUMENT = "bad_document"  #: Digipost does not take the letter's document
+    NOT_PRINTED = "not_printed"  #: document or address are not fit for print
+    NO_RESULT = "no_result"  #: the job's result says nothing of it, or what we cannot read
+    NO_IDENTITY = "no_identity"  #: there was nothing left to find the recipient by
 
 
 def delivery_id(run: str, recipient_key: str) -> str:
@@ -115,6 +121,8 @@ class OpenDelivery:
     note: str = ""
     submitted_at: datetime = NEVER
     poisoned: int = 0
+    channel: str = ""  #: where it is another than the campaign's, it has gone on to that one
+    answer: str = ""  #: what Digipost has said of the recipient in this round: `Answer` as text
     version: str = ""  #: the stored row's ETag
 
     @property

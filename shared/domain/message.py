@@ -65,6 +65,14 @@ class TicketTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterPlan:
+    """What a letter by Digipost consists of: fixed when the campaign starts."""
+
+    main: File | None  #: None: each recipient's own, made from the message
+    attachments: tuple[File, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     subject: str
     html: str
@@ -76,6 +84,7 @@ class Message:
     said: str = ""  #: fingerprint of what the case worker wrote, whatever stands around it
     mentions: tuple[str, ...] = ()  #: the placeholders in it, e.g. `recipient.company`
     facts: tuple[tuple[str, str], ...] = ()  #: what placeholders say of all, e.g. `ticket.number`
+    letter: LetterPlan | None = None  #: where it goes by Digipost
 
 
 _SPACES = re.compile(r"\s+")

@@ -3,13 +3,13 @@
 from enum import Enum
 
 from shared.domain.delivery import Delivery, Reason, Status
-from shared.domain.recipient import LeftOutReason
+from shared.domain.recipient import ABOUT_FLAWS, LeftOutReason
 
 #: How a delivery ends without having been sent. The uncertain may have been.
 NOT_REACHED = frozenset({Status.FAILED, Status.SKIPPED, Status.CANCELLED})
 
 #: Why a membership was left out that may have been put right since.
-MENDABLE = frozenset(
+MENDABLE = ABOUT_FLAWS | frozenset(
     {
         LeftOutReason.NO_ADDRESS,
         LeftOutReason.INVALID_ADDRESS,

@@ -16,6 +16,7 @@ from shared.errors import PermanentError, TransientError, UncertainError, Utsend
 from shared.flow.alert import tell_alerts
 from shared.flow.enqueue import Lane, enqueue, sharers
 from shared.flow.frozen import Messages
+from shared.flow.not_reached import go_on
 from shared.flow.protect import closed_too_long, note_the_end, protect, tell_of_a_stall
 from shared.flow.report import report
 from shared.flow.verify import verify
@@ -66,18 +67,23 @@ async def account(
         if campaign not in steered:
             log.warning("account.unsteered campaign_id=%s", campaign.id)
     for channel, lane in lanes.items():
-        of_channel = [campaign for campaign in sending if campaign.channel == channel]
+        of_channel = [campaign for campaign in sending if campaign.takes(channel)]
         with _apart(f"channel={channel}", bugs):
             released = [campaign for campaign in of_channel if campaign in steered]
             await enqueue(lane, released, ledger=ledger, now=clock(), sharers=shared)
             await closed_too_long(lane, of_channel, ledger=ledger, settings=settings, now=clock())
+    on_their_way = [
+        (campaign, lane)
+        for campaign in active
+        for channel, lane in lanes.items()
+        if campaign.may_have_open and campaign.takes(channel) and lane.queue
+    ]
     for campaign in active:
-        if not campaign.may_have_open:
-            continue
-        lane = lanes[campaign.channel]
-        with _apart(f"campaign_id={campaign.id}", bugs):
-            if campaign.phase is Phase.CANCELLING:
+        if campaign.phase is Phase.CANCELLING:
+            with _apart(f"campaign_id={campaign.id}", bugs):
                 await ledger.deliveries.cancel_open(campaign.id, clock())
+    for campaign, lane in on_their_way:
+        with _apart(f"campaign_id={campaign.id}", bugs):
             if lane.asked and (await ledger.channels.get(lane.channel.name)).gate_closed(clock()):
                 continue  # whoever wants us to wait is not asked either
             await sweep(campaign, lane, ledger=ledger, settings=settings, clock=clock, until=until)
@@ -89,12 +95,13 @@ async def account(
                     ledger=ledger,
                     clock=clock,
                     until=until,
+                    channel=lane.own(campaign),
                 )
     for campaign in active:
         with _apart(f"campaign_id={campaign.id}", bugs):
             if campaign.phase in UNDER_WAY:
                 lane = lanes[campaign.channel]
-                campaign = await complete(campaign, ledger=ledger, clock=clock)
+                campaign = await complete(campaign, ledger=ledger, settings=settings, clock=clock)
                 campaign = await protect(
                     campaign, lane, ledger=ledger, settings=settings, now=clock()
                 )
@@ -170,7 +177,9 @@ async def sweep(
     otherwise uncertain, for a person; or sent again, where settings would rather have it twice.
     """
     most = _LOOK_UPS if lane.asked else _SWEPT
-    overdue = await ledger.deliveries.overdue(campaign.id, clock(), settings.grace, _SWEPT)
+    overdue = await ledger.deliveries.overdue(
+        campaign.id, clock(), settings.grace, _SWEPT, lane.own(campaign)
+    )
     for lost in another_first_each_minute(overdue, clock())[:most]:
         if lane.asked and clock() >= until:
             return
@@ -183,7 +192,7 @@ async def sweep(
             except TransientError as error:  # others may be with somebody who does answer
                 log.warning("account.not_found delivery_id=%s because=%s", lost.id, error)
                 continue
-        elif lane.channel.promise is Promise.DEDUPLICATES:
+        elif lane.promise is Promise.DEDUPLICATES:
             found = lost.note
         ours = await ledger.deliveries.take_over(lost, clock(), settings.lease, settings.grace)
         if ours is None:
@@ -240,8 +249,13 @@ async def _go_on(
         await deliveries.settle(ours, Outcome(Status.FAILED, Reason.GAVE_UP, found), clock())
 
 
-async def complete(campaign: Campaign, *, ledger: Ledger, clock: Clock) -> Campaign:
+async def complete(
+    campaign: Campaign, *, ledger: Ledger, settings: Settings, clock: Clock
+) -> Campaign:
     """The campaign as *reporting* when nothing is open; as it was otherwise.
+
+    What has failed and can go on by another way does so first: nothing is left that could fail
+    behind our back.
 
     The change is made under the version that was read before looking, so that a campaign that is
     re-opened meanwhile is never reported as complete.
@@ -250,6 +264,8 @@ async def complete(campaign: Campaign, *, ledger: Ledger, clock: Clock) -> Campa
         return campaign  # an operator holds it, and has reasons
     waits = campaign.phase is Phase.SENDING and campaign.starts_at > clock()
     if waits or await ledger.deliveries.any_open(campaign.id):
+        return campaign
+    if campaign.phase is not Phase.CANCELLING and await go_on(campaign, ledger, settings, clock()):
         return campaign
     log.info("account.complete campaign_id=%s", campaign.id)
     return await ledger.campaigns.save(campaign.to(Phase.REPORTING, finished_at=clock()))

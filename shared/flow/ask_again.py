@@ -20,7 +20,7 @@ from shared.flow.rest import at_rest
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
 from shared.ledger.erasure import FORGETTING, FORGOTTEN
-from shared.ports import Channel, Files, Helpdesk
+from shared.ports import Files, Helpdesk, Medium
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ async def ask_again(
     helpdesk: Helpdesk,
     ledger: Ledger,
     files: Files,
-    channel: Channel,
+    channel: Medium,
     settings: Settings,
     now: datetime,
 ) -> Campaign | None:
@@ -93,7 +93,7 @@ async def _refused(
     helpdesk: Helpdesk,
     ledger: Ledger,
     files: Files,
-    channel: Channel,
+    channel: Medium,
     settings: Settings,
     now: datetime,
 ) -> str:

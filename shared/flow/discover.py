@@ -114,7 +114,7 @@ async def discover(
             await look_at(id_)
     shared = sharers(lanes, [*active.values(), *started])
     for channel, lane in lanes.items():
-        of_channel = [campaign for campaign in started if campaign.channel == channel]
+        of_channel = [campaign for campaign in started if campaign.takes(channel)]
         await enqueue(lane, of_channel, ledger=ledger, now=clock(), sharers=shared)
     if bugs:
         raise ExceptionGroup("discover", bugs)
@@ -313,7 +313,7 @@ class _Look:
             letter = await Messages(self.files).of(campaign.id)
         except LookupError as error:
             raise BlockedError("message_gone") from error
-        return await audience(letter, self.ledger, self.settings, self.clock())
+        return await audience(letter, self.ledger, self.settings, self.clock(), campaign.channel)
 
     async def _go(self, campaign: Campaign, listed: Ticket | None) -> Campaign | None:
         """An announced campaign goes when its undo window is over, unless somebody regrets.
@@ -498,8 +498,8 @@ class _Look:
 
     async def _try_anew(self, campaign: Campaign) -> None:
         """Somebody has mended the channel, they say: what went before is not held against it."""
-        for gate in self.lanes[campaign.channel].channel.gates:
-            state = await self.ledger.channels.get(gate)
+        for pace in self.lanes[campaign.channel].paces:
+            state = await self.ledger.channels.get(pace.channel)
             await self.ledger.channels.save(state.went_through())
 
 

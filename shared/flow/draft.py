@@ -9,6 +9,7 @@ from html import escape
 from mimetypes import guess_type
 from pathlib import PurePosixPath
 
+from shared.domain.campaign import LETTERS
 from shared.domain.helpdesk import Attachment, Candidate, Names, Original, Ticket
 from shared.domain.html import clean_html, one_line, plain_text, safe_file_name
 from shared.domain.letter import Letter, known_placeholders
@@ -33,8 +34,9 @@ from shared.domain.pictures import (
 from shared.domain.placeholders import PlaceholderError, tidy_html, tidy_text
 from shared.domain.preview import text_print
 from shared.errors import BlockedError
+from shared.flow.letter_files import plan_letter
 from shared.flow.letterhead import with_letterhead
-from shared.ports import Channel, Files, Helpdesk
+from shared.ports import Files, Helpdesk, Medium
 from shared.settings import LetterheadSettings, Settings
 
 #: A picture that recipients can see.
@@ -70,7 +72,7 @@ class Draft:
 async def draft(
     chosen: Candidate,
     ticket: Ticket,
-    channel: Channel,
+    channel: Medium,
     *,
     number: str,
     names: Names,
@@ -87,8 +89,9 @@ async def draft(
     there = await helpdesk.attachments(ticket.id)
     tag, end_user = settings.TICKET_TAG, original.end_user_name
     house = _house(ticket, names, settings)
-    of_ticket = channel.name == "ticket"
-    dressed_anew = of_ticket and settings.TICKET_MESSAGE_VIA == "pureservice"
+    by_letter = channel.name == LETTERS
+    of_ticket = channel.name == "ticket" or (by_letter and "ticket" in settings.ways_on)
+    dressed_anew = channel.name == "ticket" and settings.TICKET_MESSAGE_VIA == "pureservice"
     body = await _body(chosen, ticket, dressed_anew, helpdesk)
     # whatever it takes, mail goes out meanwhile
     text, pictures = await asyncio.to_thread(_cleaned, body, there, chosen)
@@ -102,7 +105,8 @@ async def draft(
         if house.letterhead.logo and not logo:
             problems.append(BlockedError("no_logo", name=house.letterhead.logo))
         letterhead = house.letterhead.around(house.language, _LOGO if logo else "")
-        may_reply = of_ticket or bool(house.sender.reply_to)
+        # on paper nobody looks for a way to answer an e-mail
+        may_reply = channel.name != "email" or bool(house.sender.reply_to)
         html = with_letterhead(text, letterhead, may_reply=may_reply)
         pictures += logo
     sent_along = _sent_along(text, chosen, there)
@@ -133,6 +137,11 @@ async def draft(
     found = (_named_in(one, end_user, ticket.end_user) for one in said)
     if name := next(filter(None, found), ""):
         problems.append(BlockedError("names_campaign_user", name=name))
+    if by_letter:
+        try:
+            message = replace(message, letter=plan_letter(message.files, settings))
+        except BlockedError as problem:
+            problems.append(problem)
     letter = None
     try:
         letter = Letter.of(message, known_placeholders(channel.name, settings.RECIPIENT_FIELDS))

@@ -20,7 +20,7 @@ from shared.domain.pace import LOST_AFTER, fitting, in_turn, room, take_slots
 from shared.domain.window import Window, all_open
 from shared.errors import ClashError
 from shared.ledger import Ledger
-from shared.ports import Asked, Channel, Promise, Queue
+from shared.ports import Asked, Channel, Medium, Promise, Queue
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +64,31 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A channel with its queue, and every pace that its deliveries keep."""
+    """A channel with its queue, and every pace that its deliveries keep.
 
-    channel: Channel
-    queue: Queue
+    Without a queue its deliveries go in jobs, which `letters` moves.
+    """
+
+    channel: Medium
+    queue: Queue | None
     paces: tuple[Pace, ...]
     lost_after: timedelta = LOST_AFTER
+    patience: timedelta = timedelta()  #: so long nothing may move, and all is well
+
+    @property
+    def promise(self) -> Promise:
+        """What it can do about an interrupted send. A job is seen to by itself."""
+        return cast(Channel, self.channel).promise if self.queue else Promise.NEITHER
 
     @property
     def asked(self) -> Asked | None:
         """The channel, where it can be asked what became of a delivery."""
-        can_be_asked = self.channel.promise is Promise.CAN_BE_ASKED
+        can_be_asked = self.promise is Promise.CAN_BE_ASKED
         return cast(Asked, self.channel) if can_be_asked else None
+
+    def own(self, campaign: Campaign) -> str | None:
+        """What tells this lane's deliveries from the campaign's others; None: all are."""
+        return None if campaign.channel == self.channel.name else self.channel.name
 
     def opens(self, at: datetime) -> datetime:
         """`at`, or the first moment after it at which every window is open."""
@@ -99,7 +112,12 @@ class Lane:
         ]
         return max((end for end in ends if end is not None), default=None)
 
+    async def waiting(self) -> int:
+        """About how many items are on its queue, hidden ones included."""
+        return await self.queue.length() if self.queue else 0
+
     async def put(self, opened: OpenDelivery, delay: timedelta) -> None:
+        assert self.queue, "what goes in jobs is never put on a queue"
         item = DeliverItem(campaign=opened.campaign, delivery=opened.id)
         await self.queue.put(item.model_dump_json(), delay)
 
@@ -109,7 +127,8 @@ NOBODY_ELSE: Mapping[str, int] = MappingProxyType({})
 
 def sharers(lanes: Mapping[str, Lane], campaigns: Iterable[Campaign]) -> Counter[str]:
     """How many of the lanes that these campaigns take keep each pace."""
-    taken = {campaign.channel for campaign in campaigns}
+    campaigns = list(campaigns)
+    taken = [name for name in lanes if any(campaign.takes(name) for campaign in campaigns)]
     return Counter(pace.channel for channel in taken for pace in lanes[channel].paces)
 
 
@@ -134,11 +153,11 @@ async def enqueue(
     nothing.
     """
     campaigns = [c for c in campaigns if c.phase is Phase.SENDING and c.starts_at <= now]
-    if not campaigns:
+    if not campaigns or lane.queue is None:
         return 0
     states = [await ledger.channels.get(pace.channel) for pace in lane.paces]
     unlimited = any(pace.per_minute == 0 for pace in lane.paces)
-    waiting = await lane.queue.length() if unlimited else 0
+    waiting = await lane.waiting() if unlimited else 0
     rooms = [
         ceil(
             room(state, now, pace.per_minute, waiting, pace.window.closes(now))
@@ -156,7 +175,7 @@ async def enqueue(
     if not capacity:
         return 0
     due = [
-        await ledger.deliveries.due(campaign.id, now, capacity, lane.lost_after)
+        await ledger.deliveries.due(campaign.id, now, capacity, lane.lost_after, lane.own(campaign))
         for campaign in campaigns
     ]
     chosen = in_turn(due)[:capacity]

@@ -1,4 +1,7 @@
-"""Erase: one person's data, found by their address in every campaign, goes on request."""
+"""Erase: one person's data goes on request, from every campaign and from the register.
+
+They are found by an address of theirs, or by who they are as a member of the lists (`user:31`).
+"""
 
 import logging
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ from shared.domain.delivery import Delivery, Outcome, Reason, Status
 from shared.domain.recipient import person_key
 from shared.domain.recipient_ticket import RecipientTicket, ticket_of
 from shared.ledger import Ledger
+from shared.ledger.erasure import is_member
 from shared.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -29,29 +33,45 @@ class Known:
         return len(self.deliveries) + len(self.left_out)
 
 
-async def find(address: str, *, ledger: Ledger) -> list[Known]:
-    """Every campaign that knows this address, however its case is spelt. Changes nothing."""
-    person = person_key(address)
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that is known of the person."""
+
+    campaigns: Sequence[Known]
+    register: Sequence[str]  #: who they are there; the register knows no addresses
+    asking: bool = (
+        False  #: when erased: Digipost is being asked, and its answer may bring them back
+    )
+
+
+async def find(who: str, *, ledger: Ledger) -> Found:
+    """Where an address is known, however its case is spelt, or a member. Changes nothing."""
+    person = who if is_member(who) else person_key(who)
     found = []
+    members = {who} if is_member(who) else set()
     for campaign_id in await ledger.erasure.remembered():
         traces = await ledger.erasure.traces(campaign_id, person)
+        members |= traces.members
         # read after its rows: if it has begun now, nobody plans them anew
         campaign = await ledger.campaigns.get(campaign_id) if any(traces) else None
         if campaign:
             numbers = [await _own_ticket(delivery, ledger) for delivery in traces.deliveries]
             own_tickets = [number for number in numbers if number]
             found.append(Known(campaign, traces.deliveries, traces.left_out, own_tickets))
-    return found
+    return Found(found, sorted(await ledger.register.entries(sorted(members))))
 
 
-async def erase(address: str, *, ledger: Ledger, clock: Clock) -> list[Known]:
+async def erase(who: str, *, ledger: Ledger, clock: Clock) -> Found:
     """The same, with the person gone from every row that is not in flight.
 
     Who still waits for their turn is skipped. What is claimed or submitted is left alone, and so
-    is a campaign whose recipients are not fixed yet. Asking again does what is left.
+    is a campaign whose recipients are not fixed yet. Asking again does what is left. The register
+    comes first: by an address they are found there only as long as a campaign knows it.
     """
+    known_of = await find(who, ledger=ledger)
+    await ledger.register.forget(known_of.register)
     found = []
-    for known in await find(address, ledger=ledger):
+    for known in known_of.campaigns:
         campaign = known.campaign
         in_flight = known.rows
         if campaign.has_begun or not campaign.active:
@@ -66,7 +86,9 @@ async def erase(address: str, *, ledger: Ledger, clock: Clock) -> list[Known]:
             in_flight,
         )
         found.append(replace(known, in_flight=in_flight))
-    return found
+    survey = await ledger.register.survey()
+    asking = survey is not None and not survey.over
+    return replace(known_of, campaigns=found, asking=asking)
 
 
 async def _erase(delivery: Delivery, ledger: Ledger, clock: Clock) -> bool:

@@ -9,7 +9,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.domain.job_receipt import JobAnswer
 from shared.errors import UtsendelseError
+from shared.flow.receipts import LOOKED_AT_AGAIN, folder_of_stray
+from shared.flow.register import REGISTER
 from shared.ledger import Ledger
 from shared.ledger.erasure import FORGETTING, FORGOTTEN
 from shared.ports import Clock, Files
@@ -34,6 +37,7 @@ async def forget(*, ledger: Ledger, files: Files, settings: Settings, clock: Clo
     await ledger.alerts.drop(before)
     await ledger.users.drop(clock() - _CLAIMS_FOR)
     await ledger.suppressions.drop(clock())
+    await _forget_register(before, until, ledger, files, settings, clock)
     for campaign_id in await ledger.erasure.over_since(before):
         if clock() >= until:
             log.info("forget.not_reached campaign_id=%s", campaign_id)
@@ -47,6 +51,40 @@ async def forget(*, ledger: Ledger, files: Files, settings: Settings, clock: Clo
             bugs.append(bug)
     if bugs:
         raise ExceptionGroup("forget", bugs)
+
+
+async def _forget_register(
+    before: datetime,
+    until: datetime,
+    ledger: Ledger,
+    files: Files,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """Who has not been asked about since then, and what is kept of jobs and receipts.
+
+    What lies on in the folder of receipts is remembered, without its contents, or it would be
+    fetched and kept anew.
+    """
+    if rows := await ledger.register.drop(before):
+        log.info("forget.register rows=%s", rows)
+    survey = await ledger.register.survey()
+    if survey:
+        await ledger.erasure.drop_jobs(REGISTER, before)
+    if survey and survey.began_at < before and (survey.over or settings.DIGIPOST_REGISTER == "off"):
+        await files.remove_all(REGISTER)
+    gone = []
+    for old in await ledger.register.old_receipts(before):
+        if clock() >= until:
+            break
+        if old.what in LOOKED_AT_AGAIN or (
+            old.what in set(JobAnswer) and not settings.DIGIPOST_KEEP_RECEIPTS
+        ):
+            gone.append(old)
+            continue
+        await files.remove_all(folder_of_stray(old.sha256))
+        await ledger.register.mark_forgotten(old)
+    await ledger.register.forget_receipts(gone)
 
 
 async def _forget(

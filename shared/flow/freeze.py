@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import cast
 
 from shared.domain.campaign import Campaign
 from shared.domain.helpdesk import Attachment, Candidate, Names, Ticket
@@ -11,9 +12,10 @@ from shared.domain.message import File, Message
 from shared.errors import BlockedError, PermanentError, TransientError
 from shared.flow.draft import Draft, draft, too_large, weight
 from shared.flow.frozen import store_message
+from shared.flow.letter_files import documents_of, stored, unfit
 from shared.flow.wording import REFERENCE
 from shared.ledger.campaigns import Campaigns
-from shared.ports import Channel, Files, Helpdesk
+from shared.ports import Files, Helpdesk, LetterMedium, Medium
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ async def freeze(
     helpdesk: Helpdesk,
     campaigns: Campaigns,
     files: Files,
-    channel: Channel,
+    channel: Medium,
     settings: Settings,
     now: datetime,
 ) -> Campaign:
@@ -57,6 +59,10 @@ async def freeze(
     if drafted.problems:
         raise drafted.problems[0]
     message = await with_files(drafted, campaign.id, helpdesk, files, await channel.largest())
+    if message.letter:
+        message = await stored(message, campaign.id, files, cast(LetterMedium, channel))
+        if problems := await unfit(await documents_of(message, files), settings):
+            raise problems[0]
     await store_message(campaign.id, message, files)
     log.info("freeze.done campaign_id=%s files=%s", campaign.id, len(message.files))
     return await campaigns.save(replace(campaign, message=drafted.key, text_print=drafted.print))

@@ -9,7 +9,7 @@ from hashlib import sha256
 from shared.domain.campaign import Campaign, Cursor, RecipientList
 from shared.domain.delivery import Delivery
 from shared.domain.preview import Who
-from shared.domain.recipient import LeftOut, LeftOutReason, Recipient, address_key
+from shared.domain.recipient import ABOUT_FLAWS, LeftOut, LeftOutReason, Recipient, address_key
 from shared.errors import BlockedError, PermanentError, TransientError
 from shared.flow.audience import Audience
 from shared.flow.correct import next_before, those_before
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 #: So many of those who could be put right are named.
 NAMED = 50
-_TO_BE_MENDED = {
+_TO_BE_MENDED = ABOUT_FLAWS | {
     LeftOutReason.NO_ADDRESS,
     LeftOutReason.INVALID_ADDRESS,
     LeftOutReason.DISABLED,
@@ -82,6 +82,11 @@ class Reach:
     _who: Who = field(default_factory=Who)
     _userless: list[str] = field(default_factory=list)
     _to_be_mended: dict[str, LeftOut] = field(default_factory=dict)
+    #: The first who get a letter although some of what is registered of them is wrong.
+    flawed: list[Recipient] = field(default_factory=list)
+    flawed_unnamed: int = 0  #: how many more there are of them
+    #: Those who get letters; nothing on other channels.
+    people: list[Recipient] = field(default_factory=list)
 
     def add(
         self, of_list: Headcount, planned: Sequence[Delivery], left_out: Sequence[LeftOut]
@@ -93,9 +98,25 @@ class Reach:
             self.pick.consider(recipient)
             if not recipient.user:
                 self._userless.append(recipient.address)
+            if recipient.addressee:
+                self.people.append(recipient)
+            if recipient.addressee and recipient.addressee.flaws:
+                if len(self.flawed) < NAMED:
+                    self.flawed.append(recipient)
+                else:
+                    self.flawed_unnamed += 1
         for one in left_out:
             if one.reason in _TO_BE_MENDED:
                 self._to_be_mended[str(one.member)] = one  # once, on however many lists
+
+    @property
+    def unaddressed(self) -> list[Recipient]:
+        """Those who get a letter that could not go on paper."""
+        return [one for one in self.people if one.addressee and not one.addressee.postal]
+
+    @property
+    def without_address(self) -> int:
+        return len(self.unaddressed)
 
     @property
     def who_print(self) -> str:

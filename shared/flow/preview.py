@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import cast
 
 from shared.domain.accessible import Finding, findings
-from shared.domain.campaign import Campaign, campaign_id
+from shared.domain.campaign import LETTERS, Campaign, campaign_id
 from shared.domain.delivery import NEVER
 from shared.domain.helpdesk import Names, Ticket
 from shared.domain.html import clean_html
@@ -26,10 +27,11 @@ from shared.flow.freeze import choose
 from shared.flow.headcount import Pick, Reach, headcount, nobody
 from shared.flow.mark import mark_of, refuse_foreign
 from shared.flow.ordered import orders_on, since_the_last, start_asked_for
+from shared.flow.preview_letters import LetterLook, how_found, look_at_letter
 from shared.flow.trial import Trial, trial
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
-from shared.ports import Clock, Files, Helpdesk
+from shared.ports import Clock, Files, Helpdesk, LetterMedium
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -132,6 +134,11 @@ class _Teller:
             reach = await self._reach(campaign, letter, Pick(orders.trial, seen.asked_at))
             if problem := nobody(campaign, reach):
                 problems.append(problem)
+        look = None
+        if drafted and self.channel == LETTERS:
+            with _noting(problems):
+                look = await self._look(drafted, reach)
+                problems += look.problems
         asked_for = NEVER
         with _noting(problems):
             asked_for = start_asked_for(orders, self.settings, self.now)
@@ -149,6 +156,8 @@ class _Teller:
         await self._post(
             _edition(shown, asked_for, told),
             tickets=self.channel == "ticket",
+            letters=self.channel == LETTERS,
+            look=look,
             problems=told,
             draft=drafted,
             description=_description(drafted),
@@ -236,9 +245,22 @@ class _Teller:
             campaign,
             helpdesk=self.helpdesk,
             ledger=self.ledger,
-            audience=await audience(letter, self.ledger, self.settings, self.now),
+            audience=await audience(letter, self.ledger, self.settings, self.now, self.channel),
             pages=self.pages,
             pick=pick,
+        )
+
+    async def _look(self, drafted: Draft, reach: Reach | None) -> LetterLook:
+        people = reach.people if reach else []
+        found = await how_found(people, self.ledger, self.settings, self.now)
+        return await look_at_letter(
+            drafted,
+            found,
+            len(people),
+            reach.pick.picked if reach else None,
+            medium=cast(LetterMedium, self.lane.channel),
+            helpdesk=self.helpdesk,
+            settings=self.settings,
         )
 
     async def _when(self, reach: Reach, asked_for: datetime) -> When:

@@ -74,7 +74,7 @@ async def protect(
         return campaign
     if _too_many(lately, max(lately, campaign.open_then - open_), settings):
         return await pause(campaign, Pause.FAILURES, ledger=ledger, now=now)
-    waited = lane.asked.longest_wait if lane.asked else timedelta()
+    waited = lane.asked.longest_wait if lane.asked else lane.patience
     if open_ and progress.moved_at + _STUCK_AFTER + waited <= now:
         log.warning("campaign.stuck campaign_id=%s open=%s", campaign.id, open_)
         await ledger.alerts.raised(Alert.stuck(campaign, progress.moved_at), now)

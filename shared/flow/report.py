@@ -6,17 +6,19 @@ for first, or is the same when written twice.
 
 import logging
 from dataclasses import replace
+from typing import cast
 
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.recipient_ticket import ticket_of
 from shared.errors import PermanentError, SetupError
 from shared.flow.frozen import Messages
+from shared.flow.on_paper import put_on_paper, wanted
 from shared.flow.rest import at_rest
 from shared.flow.so_far import attach_list
 from shared.flow.tally import tally
 from shared.flow.wording import post_once, reference, render
 from shared.ledger import Ledger
-from shared.ports import Channel, Helpdesk
+from shared.ports import Helpdesk, LetterMedium, Medium
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ _RELATED_AT_ONCE, _RELATING_CALLS = 50, 10
 async def report(
     campaign: Campaign,
     *,
-    channel: Channel,
+    channel: Medium,
     ledger: Ledger,
     helpdesk: Helpdesk,
     messages: Messages,
@@ -51,6 +53,12 @@ async def report(
         )
         campaign = campaign if has_list else campaign.did("no_list")
         campaign = await campaigns.save(campaign.did("listed"))
+    if wanted(campaign, settings) and "listed_letters" not in campaign.steps:
+        campaign = await _list_letters(
+            campaign, cast(LetterMedium, channel), ledger, helpdesk, messages
+        )
+        if "listed_letters" not in campaign.steps:
+            return campaign  # so many that it goes on in the next round
     if "archived" not in campaign.steps:
         try:
             await _attach_message(campaign, channel, helpdesk, messages)
@@ -85,6 +93,32 @@ async def report(
     return await campaigns.save(campaign.to(over))
 
 
+async def _list_letters(
+    campaign: Campaign,
+    medium: LetterMedium,
+    ledger: Ledger,
+    helpdesk: Helpdesk,
+    messages: Messages,
+) -> Campaign:
+    """Those not reached, to be written to by hand. The report says so where that cannot be had."""
+    if (await tally(campaign, ledger)).on_paper:
+        name = f"paa-papir-{_edition(campaign)}"
+        try:
+            if not await put_on_paper(
+                campaign,
+                name,
+                medium=medium,
+                ledger=ledger,
+                helpdesk=helpdesk,
+                messages=messages,
+            ):
+                return campaign
+        except PermanentError as error:  # e.g. too large
+            log.warning("report.no_paper campaign_id=%s because=%s", campaign.id, error)
+            campaign = campaign.did("no_paper")
+    return await ledger.campaigns.save(campaign.did("listed_letters"))
+
+
 async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> Campaign:
     """Relate every recipient's ticket to the campaign's, some calls in each round.
 
@@ -117,7 +151,7 @@ async def _relate(campaign: Campaign, ledger: Ledger, helpdesk: Helpdesk) -> Cam
 
 
 async def _attach_message(
-    campaign: Campaign, channel: Channel, helpdesk: Helpdesk, messages: Messages
+    campaign: Campaign, channel: Medium, helpdesk: Helpdesk, messages: Messages
 ) -> None:
     """What was sent. Raises PermanentError when it is not in store any more, or not taken."""
     try:
@@ -141,6 +175,9 @@ async def _account(campaign: Campaign, ledger: Ledger, settings: Settings) -> st
         tally=await tally(campaign, ledger),
         has_list="no_list" not in campaign.steps,
         has_copy="no_copy" not in campaign.steps,
+        has_paper="no_paper" not in campaign.steps,
+        listed="listed_letters" in campaign.steps,
+        paper=f"paa-papir-{_edition(campaign)}",
         test_list=not settings.allowed.everybody,
         link=settings.ticket_link,
         review=settings.STATUS_REVIEW,

@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
-from shared.domain.campaign import Campaign
+from shared.domain.campaign import LETTERS, Campaign
 from shared.domain.helpdesk import Names, Ticket
 from shared.domain.recipient_ticket import ticket_key, ticket_of
 from shared.errors import PermanentError
@@ -62,12 +62,14 @@ async def _tell(
     edition = f"{campaign.id}-{campaign.reviews + 1}"
     has_list = True
     by_status: Counter[str] = Counter()
-    if campaign.channel == "ticket":
+    if campaign.channel in {"ticket", LETTERS}:
         states = await helpdesk.recipient_tickets(campaign.id)
         by_id = {one.id: one for one in states}
         by_key = {one.key: one for one in sorted(states, key=lambda one: one.id, reverse=True)}
         rows = []
         async for delivery in ledger.deliveries.all(campaign.id):
+            if delivery.channel != "ticket":
+                continue  # a letter that came by another way
             # a copy that somebody has made by hand carries the same key
             known = ticket_of(delivery)
             found = by_id.get(known.id) if known else None
@@ -75,7 +77,8 @@ async def _tell(
             rows.append((delivery, found or by_key.get(key)))
         by_status.update(names.statuses.get(one.status_id, "") for _, one in rows if one)
         name = f"svar-{edition}.csv"
-        if name not in {file.name for file in await helpdesk.attachments(ticket.id)}:
+        wanted = rows or campaign.channel == "ticket"
+        if wanted and name not in {file.name for file in await helpdesk.attachments(ticket.id)}:
             data = review_csv(rows, names.statuses, settings.ticket_link)
             try:
                 await helpdesk.attach(ticket.id, name, "text/csv", data)

@@ -63,6 +63,7 @@ async def start(
             by_status=bool(names.running or names.ready),
             may_be_regretted=settings.UNDO_SECONDS > 0,
             test_list=not settings.allowed.everybody,
+            settings=settings,
         )
         await post(helpdesk, ticket.id, note, html)
     await helpdesk.change_ticket(campaign.ticket_id, status_id=names.running, silent=True)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from typing import cast
 
 from shared.domain.placeholders import MissingValueError
 from shared.domain.preview import Seen
@@ -9,8 +10,9 @@ from shared.domain.recipient import Recipient, address_key, normalise_address
 from shared.errors import UtsendelseError
 from shared.flow.draft import Draft
 from shared.flow.freeze import with_files
+from shared.flow.letter_files import with_letter
 from shared.ledger import Ledger
-from shared.ports import Channel, Clock, Files, Helpdesk
+from shared.ports import Clock, Files, Helpdesk, LetterMedium, Medium
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ async def trial(
     ticket_id: int,
     seen: Seen,
     *,
-    channel: Channel,
+    channel: Medium,
     helpdesk: Helpdesk,
     files: Files,
     ledger: Ledger,
@@ -67,6 +69,8 @@ async def trial(
     try:
         whole = await with_files(drafted, folder, helpdesk, files, await channel.largest())
         message = replace(drafted.letter, message=whole).to(recipient)
+        if message.letter:
+            message = await with_letter(message, folder, files, cast(LetterMedium, channel))
         message = replace(message, subject=f"{MARK} {message.subject}")
         for address in to:
             try:

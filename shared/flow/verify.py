@@ -27,6 +27,7 @@ async def verify(
     ledger: Ledger,
     clock: Clock,
     until: datetime | None = None,
+    channel: str | None = None,
 ) -> None:
     """Settle what has been answered; what has not is asked about later, less often as time goes.
 
@@ -36,7 +37,7 @@ async def verify(
     What has no answer within the channel's longest wait is *uncertain*, with the reason; without
     one it has gone out, and only what we wanted to write about it is still missing.
     """
-    due = await ledger.deliveries.unanswered(campaign.id, clock())
+    due = await ledger.deliveries.unanswered(campaign.id, clock(), channel)
     more_to_come = bool(due) and await ledger.deliveries.more_open_than(campaign.id, len(due))
     for portion in in_portions(due, AT_ONCE):
         waited = min(one.not_before for one in portion) + asked.first_check

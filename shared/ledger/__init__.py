@@ -16,8 +16,10 @@ from shared.ledger.channels import Channels
 from shared.ledger.claims import Claims
 from shared.ledger.deliveries import Deliveries
 from shared.ledger.erasure import Erasure
+from shared.ledger.jobs import Jobs
 from shared.ledger.progress import Progresses
 from shared.ledger.references import References
+from shared.ledger.register import Register
 from shared.ledger.rounds import Rounds
 from shared.ledger.suppressions import Suppressions
 from shared.ledger.tickets import Tickets
@@ -27,7 +29,7 @@ from shared.ports import Table
 #: What `Ledger.on` wants, by the names that they have in the storage account.
 TABLES = (
     *("campaigns", "deliveries", "channels", "users"),
-    *("references", "suppressions", "audit"),
+    *("references", "suppressions", "audit", "register"),
 )
 
 
@@ -48,6 +50,8 @@ class Ledger:
     references: References
     suppressions: Suppressions
     audit: Audit
+    jobs: Jobs
+    register: Register
 
     @classmethod
     def on(
@@ -60,6 +64,7 @@ class Ledger:
         references: Table,
         suppressions: Table,
         audit: Table,
+        register: Table,
     ) -> "Ledger":
         return cls(
             campaigns=Campaigns(campaigns),
@@ -77,4 +82,6 @@ class Ledger:
             references=References(references),
             suppressions=Suppressions(suppressions),
             audit=Audit(audit),
+            jobs=Jobs(deliveries),
+            register=Register(register),
         )

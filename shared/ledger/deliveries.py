@@ -142,13 +142,22 @@ class Deliveries:
     # --- releasing ---
 
     async def due(
-        self, campaign: str, now: datetime, limit: int, lost_after: timedelta = LOST_AFTER
+        self,
+        campaign: str,
+        now: datetime,
+        limit: int,
+        lost_after: timedelta = LOST_AFTER,
+        channel: str | None = None,
     ) -> list[OpenDelivery]:
-        """Open deliveries that ought to have a queue item and have none."""
+        """Open deliveries that ought to have a queue item and have none.
+
+        Only those that have gone on to that channel, where one is given.
+        """
         rows = self._range(
             campaign,
             "o:",
             where=[
+                *_gone_on_to(channel),
                 Where("token", "eq", ""),
                 Where("submitted_at", "eq", ""),
                 Where("slot", "lt", stamp(now - lost_after)),
@@ -411,13 +420,17 @@ class Deliveries:
     # --- what a provider answers later ---
 
     async def unanswered(
-        self, campaign: str, now: datetime, limit: int = 1_000
+        self, campaign: str, now: datetime, channel: str | None = None, limit: int = 1_000
     ) -> list[OpenDelivery]:
         """Submitted deliveries that it is time to ask about."""
         rows = self._range(
             campaign,
             "o:",
-            where=[Where("submitted_at", "gt", ""), Where("not_before", "le", stamp(now))],
+            where=[
+                *_gone_on_to(channel),
+                Where("submitted_at", "gt", ""),
+                Where("not_before", "le", stamp(now)),
+            ],
             limit=limit,
         )
         return [read_open(campaign, row) async for row in rows]
@@ -434,13 +447,25 @@ class Deliveries:
     # --- accounting ---
 
     async def overdue(
-        self, campaign: str, now: datetime, grace: timedelta, limit: int = 1_000
+        self,
+        campaign: str,
+        now: datetime,
+        grace: timedelta,
+        limit: int = 1_000,
+        channel: str | None = None,
     ) -> list[OpenDelivery]:
-        """Claims that ended without an outcome, and can no longer be alive."""
+        """Claims that ended without an outcome, and can no longer be alive.
+
+        A claim that a letter job holds has no end.
+        """
         rows = self._range(
             campaign,
             "o:",
-            where=[Where("until", "gt", ""), Where("until", "lt", stamp(now - grace))],
+            where=[
+                *_gone_on_to(channel),
+                Where("until", "gt", ""),
+                Where("until", "lt", stamp(now - grace)),
+            ],
             limit=limit,
         )
         return [read_open(campaign, row) async for row in rows]
@@ -489,6 +514,10 @@ class Deliveries:
         limit: int | None = None,
     ) -> AsyncIterator[Row]:
         return self._table.query(campaign, prefix, after(prefix), where, columns, limit)
+
+
+def _gone_on_to(channel: str | None) -> list[Where]:
+    return [Where("channel", "eq", channel)] if channel else []
 
 
 def _closed(opened: OpenDelivery, at: datetime) -> list[Write]:

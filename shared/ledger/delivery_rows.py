@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol, TypeVar
 
+from shared.domain.addressee import Addressee, Flaw, PostalAddress
 from shared.domain.delivery import (
     Claim,
     Delivery,
@@ -37,7 +38,8 @@ def in_transactions(items: Sequence[T], most: int) -> Iterator[list[T]]:
     some: list[T] = []
     size = 0
     for one in items:
-        own = len(json.dumps(_values_column(one.recipient)))
+        who = one.recipient
+        own = len(json.dumps(_values_column(who))) + len(json.dumps(_addressee_column(who)))
         if some and (len(some) == most or size + own > _VALUES_TOGETHER):
             yield some
             some, size = [], 0
@@ -83,6 +85,8 @@ def open_columns(delivery: Delivery) -> dict[str, Value]:
         "note": "",
         "submitted_at": "",
         "poisoned": 0,
+        "channel": delivery.channel,
+        "answer": "",
     }
 
 
@@ -162,6 +166,7 @@ def _recipient_columns(recipient: Recipient) -> dict[str, Value]:
         "address": recipient.address,
         "user": str(recipient.user),
         "values": _values_column(recipient),
+        "addressee": _addressee_column(recipient),
     }
 
 
@@ -176,6 +181,56 @@ def _recipient(row: Row) -> Recipient:
         address=str(row.values["address"]),
         user=int(row.values["user"]),
         values=_values(str(row.values.get("values") or "")),  # old rows have none
+        addressee=_addressee(str(row.values.get("addressee") or "")),
+    )
+
+
+def _addressee_column(recipient: Recipient) -> str:
+    """What is kept is named here, so that nothing else ever is: no national identity number."""
+    who = recipient.addressee
+    if who is None:
+        return ""
+    postal = who.postal
+    kept = {
+        "name": who.name,
+        "first_name": who.first_name,
+        "middle_name": who.middle_name,
+        "last_name": who.last_name,
+        "has_national_id": who.has_national_id,
+        "organization_number": who.organization_number,
+        "birth_date": who.birth_date.isoformat() if who.birth_date else "",
+        "phone": who.phone,
+        "email": who.email,
+        "flaws": list(who.flaws),
+        "lines": list(postal.lines) if postal else [],
+        "postal_code": postal.postal_code if postal else "",
+        "city": postal.city if postal else "",
+        "country": postal.country if postal else "",  # "" where there is no address
+    }
+    return json.dumps({name: value for name, value in kept.items() if value}, ensure_ascii=False)
+
+
+def _addressee(column: str) -> Addressee | None:
+    if not column:
+        return None
+    kept = json.loads(column)
+    postal = None
+    if country := kept.get("country"):
+        lines = tuple(kept.get("lines", ()))
+        postal = PostalAddress(lines, kept.get("postal_code", ""), kept.get("city", ""), country)
+    born = kept.get("birth_date")
+    return Addressee(
+        name=kept.get("name", ""),
+        first_name=kept.get("first_name", ""),
+        middle_name=kept.get("middle_name", ""),
+        last_name=kept.get("last_name", ""),
+        has_national_id=kept.get("has_national_id", False),
+        organization_number=kept.get("organization_number", ""),
+        birth_date=date.fromisoformat(born) if born else None,
+        phone=kept.get("phone", ""),
+        email=kept.get("email", ""),
+        postal=postal,
+        flaws=tuple(Flaw(flaw) for flaw in kept.get("flaws", ())),
     )
 
 
@@ -218,6 +273,8 @@ def read_open(campaign: str, row: Row) -> OpenDelivery:
         note=str(v["note"]),
         submitted_at=moment(v["submitted_at"]),
         poisoned=int(v["poisoned"]),
+        channel=str(v.get("channel", "")),  # old rows have none
+        answer=str(v.get("answer", "")),
         version=row.version,
     )
 

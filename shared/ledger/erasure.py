@@ -5,6 +5,7 @@ whom the delivery was for, so that the same campaign cannot write to them again.
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from shared.domain.delivery import Delivery, Status
+from shared.domain.letter_job import ENDED
 from shared.domain.portions import in_portions
 from shared.domain.recipient import address_key, person_key
 from shared.errors import ClashError, StorageError
@@ -31,16 +33,32 @@ _BLANK: Mapping[str, Value] = {
     "address": "",
     "user": "0",
     "values": "",
+    "addressee": "",
     "reference": "",
     "detail": "",
 }
 
+#: One of a list's members. Not 0, which is whoever was erased.
+_MEMBER = re.compile("(user|company):[1-9][0-9]*")
+
+
+def is_member(text: str) -> bool:
+    """Whether it names one of a list's members, `user:31`, and not an address."""
+    return _MEMBER.fullmatch(text) is not None
+
 
 class Traces(NamedTuple):
-    """Where one campaign knows an address."""
+    """Where one campaign knows somebody."""
 
     deliveries: list[Delivery]
     left_out: list[str]  #: the keys of memberships that were left out
+
+    @property
+    def members(self) -> set[str]:
+        """Who they are in the helpdesk."""
+        left_out = {":".join(key.split(":")[2:4]) for key in self.left_out}
+        everybody = {delivery.recipient.member for delivery in self.deliveries} | left_out
+        return {member for member in everybody if is_member(member)}
 
 
 class Erasure:
@@ -121,19 +139,46 @@ class Erasure:
                 with suppress(ClashError):  # it is gone already
                     await self._deliveries.write(campaign, write)
 
+    async def drop_jobs(self, partition: str, before: datetime) -> None:
+        """Letter jobs that ended before then. Not for a campaign's, which are part of its story."""
+        ended = [Where("changed_at", "lt", stamp(before))]
+        rows = self._deliveries.query(partition, "j:", after("j:"), ended, ["state"])
+        gone = [Delete(r.key, r.version) async for r in rows if r.values["state"] in ENDED]
+        for some in in_portions(gone, _TRANSACTION):
+            await self._write(partition, *some)
+
     # --- one person, everywhere ---
 
     async def traces(self, campaign: str, person: str) -> Traces:
-        """Where the campaign knows this person; `person` is a `person_key`. Reads all of it."""
-        known = [Where("address", "gt", "")]
-        deliveries = self._deliveries.query(campaign, "d:", after("d:"), known, ["address"])
-        keys = [r.key async for r in deliveries if address_key(str(r.values["address"])) == person]
+        """Where the campaign knows this person; `person` is a `person_key`, or who they are as a
+        member (`user:31`): a letter may be for somebody without an e-mail address. Reads all of it.
+        """
+        by_member = _MEMBER.fullmatch(person)
+        known = Where("member", "eq", person) if by_member else Where("address", "gt", "")
+        found = self._deliveries.query(campaign, "d:", after("d:"), [known], ["address"])
+        keys = [
+            r.key
+            async for r in found
+            if by_member or address_key(str(r.values["address"])) == person
+        ]
         rows = [await self._deliveries.get(campaign, key) for key in keys]
-        left_out = self._deliveries.query(campaign, "s:", after("s:"), known, ["address"])
         return Traces(
             [read_delivery(campaign, row) for row in rows if row],
-            [r.key async for r in left_out if person_key(str(r.values["address"])) == person],
+            [key async for key in self._left_out(campaign, person)],
         )
+
+    async def _left_out(self, campaign: str, person: str) -> AsyncIterator[str]:
+        if _MEMBER.fullmatch(person):
+            rows = self._deliveries.query(campaign, "s:", after("s:"), columns=["page"])
+            async for row in rows:
+                if person == ":".join(row.key.split(":")[2:4]):
+                    yield row.key
+            return
+        known = [Where("address", "gt", "")]
+        rows = self._deliveries.query(campaign, "s:", after("s:"), known, ["address"])
+        async for row in rows:
+            if person_key(str(row.values["address"])) == person:
+                yield row.key
 
     async def erase(self, campaign: str, delivery: str) -> bool:
         """Erase whom a settled delivery was for. False when it has changed at this moment.

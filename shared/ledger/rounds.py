@@ -98,7 +98,10 @@ class Rounds:
 
     async def sent(self, campaign: str, behind: str, limit: int) -> list[Delivery]:
         """The next deliveries behind that row that were sent, without those who are forgotten."""
-        where = [Where("status", "eq", Status.SENT), Where("address", "gt", "")]
+        where = [
+            Where("status", "eq", Status.SENT),
+            *(Where("member", "ne", f"{kind}:0") for kind in MemberKind),
+        ]
         rows = self._behind(campaign, "d:", behind, where, limit)
         return [read_delivery(campaign, row) async for row in rows]
 
@@ -296,6 +299,7 @@ def _opened_again(
     fresh = replace(
         there,
         recipient=recipient,
+        channel=campaign.channel,  # whatever way it had gone on to
         status=Status.PLANNED,
         round=campaign.round,
         attempts=0,

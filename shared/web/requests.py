@@ -23,11 +23,15 @@ from pydantic import (
 
 from shared.domain.delivery import NEVER
 from shared.domain.orders import Verdict
+from shared.domain.register import Entry
 from shared.domain.suppression import Suppression, SuppressionReason, address_print
 from shared.errors import StorageError
+from shared.flow.decide import Decision, decide
 from shared.flow.erase import Known, erase, find
+from shared.flow.register_csv import register_csv
 from shared.flow.settle import settle_by_hand
 from shared.ledger import Ledger
+from shared.ledger.erasure import is_member
 from shared.ports import Clock
 from shared.settings import Address
 
@@ -79,6 +83,9 @@ def _answered(handle: Callable[P, Awaitable[Body]]) -> Callable[P, Awaitable[Ans
 # --- a person's data ---
 
 
+ListMember = Annotated[str, StringConstraints(pattern=r"^(user|company):[1-9][0-9]{0,18}$")]
+
+
 class Person(BaseModel):
     """Whom it is about."""
 
@@ -87,31 +94,49 @@ class Person(BaseModel):
     address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=320)]
 
 
+class PersonAsMember(BaseModel):
+    """The same, as a member of the recipient lists."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    member: ListMember
+
+
 _PERSON = '{"address": "kari@example.no"}'
+_WHO = f'{_PERSON} or {{"member": "user:31"}}'
 
 
 @_answered
 async def find_person(body: bytes, *, ledger: Ledger) -> Body:
-    """Where the ledger knows the address."""
-    person = _read(Person, body, _PERSON)
-    found = await find(person.address, ledger=ledger)
+    """Where the ledger knows the address, or the member."""
+    found = await find(_who(body), ledger=ledger)
     return {
-        "campaigns": [_told(known) for known in found],
-        "rows": sum(known.rows for known in found),
+        "campaigns": [_told(known) for known in found.campaigns],
+        "rows": sum(known.rows for known in found.campaigns),
+        "register": list(found.register),
     }
 
 
 @_answered
 async def erase_person(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
-    """Erase whom the address belongs to, wherever the ledger knows it."""
-    person = _read(Person, body, _PERSON)
-    found = await erase(person.address, ledger=ledger, clock=clock)
-    in_flight = sum(known.in_flight for known in found)
+    """Erase whom the address belongs to, or the member, wherever the ledger knows them."""
+    found = await erase(_who(body), ledger=ledger, clock=clock)
+    in_flight = sum(known.in_flight for known in found.campaigns)
     return {
-        "campaigns": [{**_told(known), "in_flight": known.in_flight} for known in found],
-        "erased": sum(known.rows for known in found) - in_flight,
+        "campaigns": [{**_told(known), "in_flight": known.in_flight} for known in found.campaigns],
+        "erased": sum(known.rows for known in found.campaigns) - in_flight,
         "in_flight": in_flight,
+        "register": list(found.register),
+        "asking_digipost": found.asking,
     }
+
+
+def _who(body: bytes) -> str:
+    """Whoever is not named as a member is named by an address."""
+    try:
+        return _read(PersonAsMember, body, _WHO).member
+    except _Refused:
+        return _read(Person, body, _WHO).address
 
 
 def _told(known: Known) -> dict[str, object]:
@@ -123,6 +148,64 @@ def _told(known: Known) -> dict[str, object]:
         "deliveries": len(known.deliveries),
         "left_out": len(known.left_out),
     }
+
+
+# --- the register ---
+
+
+class Members(BaseModel):
+    """Whom it is about."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    members: Annotated[list[ListMember], Field(min_length=1, max_length=1_000)]
+
+
+_MEMBERS = '{"members": ["user:31", "company:9"]}, at most a thousand'
+
+
+@_answered
+async def find_in_register(body: bytes, *, ledger: Ledger) -> Body:
+    """What Digipost has answered about these members; who has not been asked about is unknown."""
+    members = list(dict.fromkeys(_read(Members, body, _MEMBERS).members))
+    found = await ledger.register.entries(members)
+    return {
+        "members": [_entry(found[member]) for member in members if member in found],
+        "unknown": [member for member in members if member not in found],
+    }
+
+
+def _entry(entry: Entry) -> Body:
+    return {
+        "member": entry.member,
+        "standing": entry.standing,
+        "digipost_address": entry.digipost_address,
+        "alias": entry.alias,
+        "reasons": list(entry.reasons),
+        "washed": entry.washed,
+        "asked_by": entry.by,
+        "asked_at": _time(entry.asked_at),
+        "job": entry.job,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file of rows; `behind` is where the next one begins, if there is more."""
+
+    data: bytes
+    behind: str
+
+
+async def register_file(behind: str, *, ledger: Ledger) -> Table | Answer:
+    """The register as CSV, from behind this member on ("": from the beginning)."""
+    if behind and not is_member(behind):
+        detail = "`behind` is a member, user:31, as the header Link of the answer before has it."
+        return problem(422, "There is no such place to go on from", detail)
+    try:
+        return Table(*await register_csv(ledger.register, behind))
+    except StorageError:
+        return problem(503, "The storage does not answer", "Ask again in a minute.")
 
 
 # --- addresses that are not written to ---
@@ -265,6 +348,39 @@ def _no_campaign(title: str) -> _Refused:
 
 def _time(moment: datetime) -> str | None:
     return None if moment == NEVER else moment.isoformat()
+
+
+class Decided(BaseModel):
+    """What has become of a letter job."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    decision: Decision
+
+
+_DECIDED = '{"decision": "received"}, or "not_received", or "uncertain" when nobody can tell'
+
+
+@_answered
+async def decide_job(
+    campaign: str, number: str, body: bytes, *, ledger: Ledger, clock: Clock
+) -> Body:
+    """What a person has found out about a job with letters that nobody knew the fate of."""
+    decided = _read(Decided, body, _DECIDED)
+    if not (_CAMPAIGN.fullmatch(campaign) and number.isdecimal()):
+        raise _no_campaign("No such campaign, or no such job")
+    job = await decide(campaign, int(number), decided.decision, ledger=ledger, clock=clock)
+    if job is None:
+        title = "There is no job with letters of that number that waits for this decision"
+        raise _Refused(409, title, "The note on the ticket, and the alert, say which does.")
+    await ledger.audit.record(
+        clock(),
+        who="http",
+        what="job.decided",
+        subject=f"job:{job.id}",
+        detail=decided.decision,
+    )
+    return {"job": job.id, "state": job.state, "letters": job.letters}
 
 
 # --- what comes in ---

@@ -27,6 +27,9 @@ ALL = [
     Alert.poison(CAMPAIGN),
     Alert.stuck(CAMPAIGN, NOW),
     Alert.uncertain(CAMPAIGN),
+    Alert.letter_job(CAMPAIGN, 2, "unknown"),
+    Alert.receipt("ab12cd34", "unreadable"),
+    Alert.register(3, "failed"),
 ]
 BLOCKED = ALL[0]
 

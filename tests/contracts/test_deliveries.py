@@ -1,11 +1,13 @@
 """What the ledger promises about deliveries, on the in-memory table and on Azurite."""
 
+import json
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from shared.domain.addressee import Addressee, Flaw, PostalAddress
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
 from shared.domain.recipient import (
     LeftOut,
@@ -145,6 +147,74 @@ async def test_a_row_from_before_there_were_values_has_none(table, ledger):
         await table.write(C, Insert(row.key, old))
     assert [one.recipient async for one in ledger.all(C)] == [planned(1).recipient]
     assert (await ledger.get_open(C, planned(1).id)).recipient == planned(1).recipient
+
+
+NUMBER = "17857410084"
+HOME = PostalAddress(("Gatan 2", "111 22 Stockholm"), "111 22", "Stockholm", "SE")
+KARI = Addressee(
+    'Kari "K" Ås 🙂',
+    "Kari",
+    "K",
+    "Ås",
+    has_national_id=True,
+    birth_date=date(1988, 11, 2),
+    phone="+4799999999",
+    email="kari@example.no",
+    postal=HOME,
+    flaws=(Flaw.ORGANIZATION_NUMBER,),
+)
+FIRM = Addressee("Firma", organization_number="313012344", postal=PostalAddress((), "0155", "Ås"))
+
+
+def letter_to(number: int, addressee: Addressee | None, address: str = "") -> Delivery:
+    who = Recipient(f"user:{number}", "Kari", address, number, addressee=addressee)
+    return Delivery(delivery_id(C, who.member), C, who, "digipost")
+
+
+async def test_whom_a_letter_is_for_is_kept_and_their_national_id_is_not(table, ledger):
+    with_number = replace(KARI, national_id=NUMBER)
+    both = [letter_to(1, with_number), letter_to(2, FIRM), letter_to(3, Addressee(""))]
+    await ledger.plan(C, both, [])
+    kept = {one.recipient.member: one.recipient async for one in ledger.all(C)}
+    assert [kept[f"user:{n}"].addressee for n in (1, 2, 3)] == [KARI, FIRM, Addressee("")]
+    assert not any(who.erased for who in kept.values())
+    claimed = await ledger.claim(await ledger.get_open(C, both[0].id), NOW, LEASE)
+    assert claimed.recipient == both[0].recipient
+    await ledger.settle(claimed, SENT, NOW)
+    async for row in table.query(C, "0", "~"):
+        assert NUMBER not in str(dict(row.values))
+
+
+async def test_a_row_from_before_there_were_letters_is_for_whom_it_was(table, ledger):
+    old = planned(1)
+    await ledger.plan(C, [old], [])
+    for prefix in ("d:", "o:"):
+        row = await table.get(C, prefix + old.id)
+        values = {name: value for name, value in row.values.items() if name != "addressee"}
+        await table.write(C, Delete(row.key, None))
+        await table.write(C, Insert(row.key, values))
+    [kept] = [one.recipient async for one in ledger.all(C)]
+    assert (kept, kept.erased) == (old.recipient, False)
+    assert (await ledger.get_open(C, old.id)).recipient == old.recipient
+
+
+async def test_ordinary_addressees_take_no_more_transactions_and_long_ones_are_stored_whole():
+    class Counting(MemoryTable):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sizes: list[int] = []
+
+        async def write(self, partition: str, *writes: Write) -> list[str]:
+            self.sizes.append(sum(len(json.dumps(dict(one.values))) for one in writes))
+            return await super().write(partition, *writes)
+
+    table = Counting()
+    await Deliveries(table).plan(C, [letter_to(n, KARI) for n in range(500)], [])
+    assert len(table.sizes) == 10
+    table.sizes.clear()
+    long = replace(KARI, name="🙂" * 5_000)
+    await Deliveries(table).plan(C, [letter_to(n, long) for n in range(600, 700)], [])
+    assert max(table.sizes) < 1_000_000
 
 
 @pytest.mark.parametrize("letter", ["🙂", "å", '"'])

@@ -9,6 +9,7 @@ import pytest
 from azure.storage.blob.aio import ContainerClient
 
 from shared.adapters.azure_blobs import AzureBlobs
+from shared.domain.addressee import Addressee, PostalAddress
 from shared.domain.alert import Alert, Cause
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
@@ -311,6 +312,46 @@ async def test_one_person_is_erased_and_the_others_stay(deliveries, erasure, tab
     assert len(await personal(table)) == 2  # the other's account and attempt
     assert await deliveries.problems(C) == [one]  # it still has to be looked at
     assert await erasure.erase(C, one)
+
+
+# --- letters, which may be for somebody without an e-mail address
+
+KARIS_HOME = PostalAddress(("Karigata 1",), "0155", "Karisund")
+KARI = Addressee("Kari Nr. 1", "Kari", has_national_id=True, postal=KARIS_HOME)
+
+
+def letter_to(number: int, address: str = "") -> Delivery:
+    who = Recipient(f"user:{number}", f"Kari Nr. {number}", address, number, addressee=KARI)
+    return Delivery(delivery_id(C, who.member), C, who, "digipost")
+
+
+async def test_whoever_a_letter_was_for_is_erased_with_all_that_it_was_addressed_by(
+    deliveries, erasure, table
+):
+    await settled(deliveries, letter_to(1), FAILED)
+    await settled(deliveries, letter_to(2, "kari@example.no"))
+    assert await erasure.erase(C, letter_to(1).id)
+    after = {one.id: one.recipient async for one in deliveries.all(C)}
+    assert after[letter_to(1).id] == Recipient("user:0", "", "")
+    assert after[letter_to(1).id].erased
+    assert after[letter_to(2).id] == letter_to(2, "kari@example.no").recipient
+    await wipe(erasure)
+    assert await personal(table) == []
+    assert all([one.recipient.erased async for one in deliveries.all(C)])
+
+
+async def test_whoever_has_no_address_is_found_by_who_they_are(deliveries, erasure):
+    away = [left_out(9, None), left_out(90, "kari@example.no")]
+    await deliveries.plan(C, [letter_to(1), letter_to(11), planned(2)], away)
+    found = await erasure.traces(C, "user:1")
+    assert [one.recipient.member for one in found.deliveries] == ["user:1"]
+    assert await erasure.traces(C, "company:9") == ([], ["s:610:company:9:9"])
+    assert await erasure.traces(C, "company:1") == ([], [])
+    # whoever was erased before is nobody's to find
+    await settled(deliveries, letter_to(3))
+    assert await erasure.erase(C, letter_to(3).id)
+    assert await erasure.traces(C, "user:0") == ([], [])
+    assert await erasure.traces(C, person_key("")) == ([], [])
 
 
 async def test_one_that_is_opened_again_at_this_moment_is_left_alone():

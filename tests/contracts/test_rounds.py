@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.addressee import Addressee
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
 from shared.domain.recipient import (
@@ -18,6 +19,7 @@ from shared.domain.recipient import (
 )
 from shared.errors import ClashError, DoubtfulError
 from shared.ledger.deliveries import Deliveries
+from shared.ledger.erasure import Erasure
 from shared.ledger.rounds import Again, Opened, Rounds
 from shared.ports import Delete, Merge
 from tests.contracts.test_deliveries import LyingTable
@@ -381,6 +383,19 @@ async def test_who_was_sent_to_is_told_in_order_without_those_who_are_forgotten(
     first = await book.rounds.sent(ROUND.id, "", 2)
     rest = await book.rounds.sent(ROUND.id, f"d:{first[-1].id}", 2)
     assert [one.id for one in (*first, *rest)] == [one.id for one in sent[1:]]
+
+
+async def test_who_got_a_letter_is_told_of_also_without_an_address_for_mail(book):
+    who = Recipient("user:31", "Åse", "", 31, addressee=Addressee("Åse", has_national_id=True))
+    one = Delivery(delivery_id(ROUND.run, who.member), ROUND.id, who, "digipost")
+    await book.deliveries.plan(ROUND.id, [one], [])
+    claimed = await book.deliveries.claim(
+        await book.deliveries.get_open(ROUND.id, one.id), NOW, LEASE
+    )
+    await book.deliveries.settle(claimed, SENT, NOW)
+    assert [found.recipient for found in await book.rounds.sent(ROUND.id, "", 9)] == [who]
+    assert await Erasure(book.table, book.table).erase(ROUND.id, one.id)
+    assert await book.rounds.sent(ROUND.id, "", 9) == []
 
 
 # --- storage that lies ---

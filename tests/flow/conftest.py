@@ -30,9 +30,11 @@ from dev.pureservice.seed import (
     add_user,
     set_status,
 )
+from shared.adapters.digipost import Letters
 from shared.adapters.pureservice import Pureservice
 from shared.adapters.pureservice_users import PureserviceUsers
 from shared.adapters.ticket import CALLS, CALLS_FOR_UNKNOWN, TicketChannel
+from shared.adapters.typesetter import Typesetter
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.domain.message import Message
@@ -51,6 +53,8 @@ from shared.ledger.channels import Channels
 from shared.ports import Archived, Herald, Note, Promise, Receipt
 from tests.examples import settings
 from tests.fakes import Clock, MemoryFiles, MemoryQueue, MemoryTable
+
+TYPESETTER = Typesetter()
 
 
 @dataclass
@@ -155,7 +159,13 @@ class House:
 
     @property
     def lanes(self) -> dict[str, Lane]:
-        return {"email": self.lane, "ticket": self.ticket_lane}
+        """Letters have a lane where they are sent; it has no queue, and jobs are not moved here."""
+        lanes = {"email": self.lane, "ticket": self.ticket_lane}
+        if self.settings.DIGIPOST_CAMPAIGN_USER:
+            letters = Letters(self.settings, TYPESETTER, self.channel, self.files)  # type: ignore[arg-type]
+            pace = Pace("digipost", 0, window=Window.of(self.settings.DIGIPOST_WINDOW))
+            lanes["digipost"] = Lane(letters, None, (pace,))
+        return lanes
 
     @property
     def windows(self) -> dict[str, Window]:
@@ -196,8 +206,8 @@ class House:
 
     def campaign_user(self, channel: str) -> int:
         """The made-up user who stands for this channel."""
-        email, ticket = self.settings.EMAIL_CAMPAIGN_USER, self.settings.TICKET_CAMPAIGN_USER
-        address = self.world.find("emailaddress", email={"email": email, "ticket": ticket}[channel])
+        users = {channel: user for user, channel in self.settings.campaign_users.items()}
+        address = self.world.find("emailaddress", email=users[channel])
         assert address
         return int(address["userId"])
 
@@ -303,7 +313,7 @@ class House:
 
     async def deliver_all(self) -> None:
         for lane in self.lanes.values():
-            for item in lane.queue.take():
+            for item in lane.queue.take() if lane.queue else ():
                 await self.deliver(item, lane.channel)
 
     async def poison(self, item: str) -> None:

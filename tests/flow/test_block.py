@@ -9,6 +9,7 @@ import pytest
 
 import shared.flow
 from dev.pureservice.seed import AGENT, MESSAGE_TYPE
+from shared.adapters import digipost_job
 from shared.domain.campaign import Campaign, Phase
 from shared.flow.wording import render
 from tests.flow.edges import another
@@ -45,6 +46,21 @@ PROBLEMS = {
     "message_gone": ({}, "finnes ikke lenger i lageret vårt"),
     "channel_closed": ({"channel": "email", "hours": "24"}, "E-postserveren har ikke tatt imot"),
     "refused": ({}, "Pureservice avviste"),
+    "letter_file_type": ({"name": "<a>.docx", "types": "pdf"}, "Vedlegget «&lt;a&gt;.docx»"),
+    "which_document": ({"begins": "brev", "count": "2"}, "begynne med «brev»"),
+    "too_many_attachments": ({"most": "99"}, "flere vedlegg enn Digipost tar imot"),
+    "unfit_document": (
+        {"name": "plan.pdf", "faults": "fonts,page_size"},
+        "sider som ikke er A4",
+    ),
+    "letter_not_made": ({}, "lot seg ikke gjøre om til et brev"),
+    "letter_area": ({"job": "k.send-1", "said": "ingen plass"}, "Svaret var: ingen plass"),
+    "letter_job_failed": (
+        {"job": "k.send-1", "kind": "send", "code": "validation", "words": "Ugyldig XML"},
+        "Digipost skriver: «Ugyldig XML»",
+    ),
+    "letter_receipt_gone": ({"job": "k.send-1"}, "Svaret fra Digipost på jobben «k.send-1»"),
+    "letter_rule": ({"rule": "subject", "id": "brev"}, "ikke følger reglene deres (subject)"),
 }
 
 
@@ -111,7 +127,21 @@ MENDED = pytest.mark.parametrize(
 def test_every_problem_there_is_has_its_text():
     sources = Path(shared.flow.__file__).parent.glob("*.py")
     code = "\n".join(source.read_text("utf-8") for source in sources)
-    assert set(re.findall(r'BlockedError\(\s*"(\w+)"', code)) == PROBLEMS.keys()
+    code += Path(digipost_job.__file__).read_text("utf-8")
+    raised = r'(?:BlockedError|super\(\).__init__)\(\s*"(\w+)"'
+    assert set(re.findall(raised, code)) == PROBLEMS.keys()
+
+
+@pytest.mark.parametrize("kind", ["split", "send"])
+@pytest.mark.parametrize("code", ["validation", "engine", "general", "unknown"])
+def test_a_job_that_digipost_refused_is_told_in_plain_words_without_anybodys_number(kind, code):
+    words = "Mottaker 17857410084 er ugyldig"
+    detail = {"job": "k.send-1", "kind": kind, "code": code, "words": words}
+    said = text("letter_job_failed", detail)
+    assert ("Ingen av brevene i den er levert" in said) is (kind == "send")
+    assert ("ingen brev var med" in said) is (kind == "split")
+    assert "17857410084" not in said
+    assert "Mottaker [skjult nummer] er ugyldig" in said
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)

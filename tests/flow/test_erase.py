@@ -11,13 +11,14 @@ from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_i
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
 from shared.errors import DoubtfulError
 from shared.flow.enqueue import DeliverItem
-from shared.flow.erase import erase, find
+from shared.flow.erase import Found, erase, find
 from shared.flow.recipients_csv import recipients_csv
 from shared.flow.tally import tally
 from shared.ledger.erasure import FORGOTTEN
 from tests.flow.edges import Moments, Stop, another, stop, under_way
 
 KARI, OLA = "Kari.Nordmann@example.no", "ola@example.no"
+NOBODY = Found([], [])
 SENT = Outcome(Status.SENT, reference="<1@example.no>", detail=f"250 OK {KARI}")
 FAILED = Outcome(Status.FAILED, Reason.REFUSED, detail=f"550 {KARI}")
 LEFT_OUT = LeftOut(
@@ -67,7 +68,7 @@ async def settle(house, campaign, outcome: Outcome, n: int = 0) -> None:
 
 
 async def ask(host, address: str = KARI):
-    return await erase(address, ledger=host.ledger, clock=host.clock)
+    return (await erase(address, ledger=host.ledger, clock=host.clock)).campaigns
 
 
 def traces(house, address: str = KARI) -> list[str]:
@@ -87,7 +88,7 @@ async def test_a_person_is_found_in_every_campaign_and_nothing_changes(house):
     await campaign_with(house, OLA, KARI.upper(), number=20418, left_out=(LEFT_OUT,))
     await campaign_with(house, OLA, number=20419)
     before = {name: dict(table.rows) for name, table in house.tables.items()}
-    found = await find(KARI.lower(), ledger=house.ledger)
+    found = (await find(KARI.lower(), ledger=house.ledger)).campaigns
     assert [(known.campaign.id, known.rows, known.own_tickets) for known in found] == [
         ("20417-1", 1, []),
         ("20418-1", 2, []),
@@ -114,7 +115,7 @@ async def test_a_person_goes_from_all_of_them_and_what_became_of_it_stays(house)
     assert await house.statuses(going) == {Status.FAILED: 1, Status.PLANNED: 1}
     assert (await tally(going, house.ledger)).left_out == {LeftOutReason.DUPLICATE: 1}
     assert await ask(house) == []
-    assert await find(KARI, ledger=house.ledger) == []
+    assert await find(KARI, ledger=house.ledger) == NOBODY
 
 
 async def test_whoever_waits_for_their_turn_is_skipped_and_never_written_to(house):
@@ -175,7 +176,7 @@ async def test_the_answer_names_the_tickets_that_the_person_has_got(house):
     await house.ledger.deliveries.put_back(noted, house.clock())
     failed = await campaign_with(house, KARI, number=20419, channel="ticket")
     await settle(house, failed, FAILED)
-    found = await find(KARI, ledger=house.ledger)
+    found = (await find(KARI, ledger=house.ledger)).campaigns
     assert [known.own_tickets for known in found] == [[20500], [20501], []]
     assert [known.own_tickets for known in await ask(house)] == [[20500], [20501], []]
     assert traces(house) == []
@@ -185,7 +186,7 @@ async def test_the_answer_names_the_tickets_that_the_person_has_got(house):
 async def test_what_is_forgotten_is_not_looked_through(house):
     campaign = await campaign_with(house, OLA)
     await house.ledger.campaigns.save(replace(campaign, phase=Phase.DONE).did(FORGOTTEN))
-    assert await find(KARI, ledger=another(house, moments := Moments()).ledger) == []
+    assert await find(KARI, ledger=another(house, moments := Moments()).ledger) == NOBODY
     assert moments.passed == ["before campaigns.query"]
 
 

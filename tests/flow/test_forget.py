@@ -133,6 +133,9 @@ async def test_with_nothing_to_do_the_campaigns_are_read_once_and_no_delivery_is
         "before campaigns.query",  # the alerts
         "before users.query",
         "before suppressions.query",
+        "before register.query",
+        *("before register.get", "after register.get"),
+        "before register.query",  # the receipts
         "before campaigns.query",
     ]
     assert stored(house) == before

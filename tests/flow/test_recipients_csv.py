@@ -10,9 +10,20 @@ import pytest
 from shared.domain.campaign import Campaign, RecipientList
 from shared.domain.delivery import Delivery, Outcome, Reason, Status
 from shared.domain.helpdesk import TicketState
+from shared.domain.job_receipt import RecipientReason
+from shared.domain.letter_job import JobState
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
 from shared.flow.recipients_csv import recipients_csv, review_csv
-from shared.flow.wording import LEFT_OUT, REASON, STATUS, left_out_words, reasons
+from shared.flow.wording import (
+    JOB_STATE,
+    LEFT_OUT,
+    REASON,
+    STATUS,
+    left_out_words,
+    reasons,
+    said_of,
+    without_national_ids,
+)
 from tests.flow.edges import under_way
 
 HEADINGS = [
@@ -114,6 +125,35 @@ async def test_a_row_says_why_a_membership_was_left_out_and_of_which_list(house)
             "",
         ]
     ]
+
+
+def test_every_state_of_a_job_is_told_in_words():
+    assert set(JOB_STATE) == set(JobState)
+    assert not set(JOB_STATE.values()) & set(map(str, JobState))
+
+
+@pytest.mark.parametrize("reason", RecipientReason)
+def test_what_digipost_says_in_codes_is_told_in_words(reason):
+    bad = Delivery("d1", "20417-1", Recipient("user:31", "Åse", ""), "digipost", detail=reason)
+    assert said_of(bad) not in {"", *map(str, RecipientReason)}
+    twice = said_of(replace(bad, detail=f"{reason}, national_id"))
+    assert twice == f"{said_of(bad)}, ugyldig fødselsnummer"
+    assert said_of(replace(bad, detail="550 nei, ikke her")) == "550 nei, ikke her"
+    assert said_of(replace(bad, detail="")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("Kari 17857410084", "Kari [skjult nummer]"),
+        ("178574 10084 Kari", "[skjult nummer] Kari"),
+        ("178574-10084", "[skjult nummer]"),
+        ("tlf. 4799999999, sak 20417", "tlf. 4799999999, sak 20417"),
+        ("3f2a9c01-0000-4000-8000-a12345678901", "3f2a9c01-0000-4000-8000-a12345678901"),
+    ],
+)
+def test_a_number_that_may_be_somebodys_is_hidden(text, hidden):
+    assert without_national_ids(text) == hidden
 
 
 def test_every_status_and_every_reason_has_words_of_its_own():
@@ -244,7 +284,7 @@ async def test_who_stands_on_the_lists_twice_gets_one_ticket_and_is_told_so(hous
     assert row[3] == "Står på listene flere ganger, og får én sak"
 
 
-@pytest.mark.parametrize("channel", ["email", "ticket"])
+@pytest.mark.parametrize("channel", ["email", "ticket", "digipost", "print"])
 def test_every_reason_has_words_of_its_own_on_each_channel(channel):
     for words, kind in ((reasons(channel), Reason), (left_out_words(channel), LeftOutReason)):
         assert set(words) == set(kind)

@@ -8,20 +8,27 @@ from typing import Any
 
 import pytest
 
+from shared.domain.addressee import Identity
 from shared.domain.campaign import Campaign, Phase
 from shared.domain.delivery import Delivery, Outcome, Reason, Status, delivery_id
+from shared.domain.job_receipt import RecipientReason
 from shared.domain.recipient import LeftOut, LeftOutReason, Member, MemberKind, Recipient
+from shared.domain.register import Entry, Standing
 from shared.domain.suppression import address_print
 from shared.errors import DoubtfulError
+from shared.flow.register_csv import ASKED_BY, REASON, STANDING, register_csv
 from shared.ledger import TABLES, Ledger
 from shared.ledger.progress import Progress
 from shared.web.requests import (
     Answer,
+    Table,
     campaign_progress,
     erase_person,
+    find_in_register,
     find_person,
     find_suppression,
     lift_suppression,
+    register_file,
     settle_uncertain,
     suppress,
 )
@@ -30,6 +37,7 @@ from tests.fakes import Clock, MemoryTable
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
 KARI = "kari@example.no"
+NOT_IN_THE_REGISTER = {"register": [], "asking_digipost": False}
 UNCERTAIN = Outcome(Status.UNCERTAIN, Reason.NO_ANSWER)
 
 
@@ -92,6 +100,7 @@ async def test_where_a_person_is_known(ledger):
             }
         ],
         "rows": 2,
+        "register": [],
     }
     assert json.dumps(answer.body)
 
@@ -99,16 +108,16 @@ async def test_where_a_person_is_known(ledger):
 async def test_a_person_is_erased_and_then_not_known(ledger, clock):
     answer = await erase_person(body(address=KARI), ledger=ledger, clock=clock)
     [campaign] = answer.body.pop("campaigns")
-    assert answer.body == {"erased": 2, "in_flight": 0}
+    assert answer.body == {"erased": 2, "in_flight": 0, **NOT_IN_THE_REGISTER}
     assert (campaign["ticket"], campaign["own_tickets"], campaign["in_flight"]) == (
         20417,
         [20500],
         0,
     )
-    nothing = {"campaigns": [], "rows": 0}
+    nothing = {"campaigns": [], "rows": 0, "register": []}
     assert (await find_person(body(address=KARI), ledger=ledger)).body == nothing
     again = await erase_person(body(address=KARI), ledger=ledger, clock=clock)
-    assert again.body == {"campaigns": [], "erased": 0, "in_flight": 0}
+    assert again.body == {"campaigns": [], "erased": 0, "in_flight": 0, **NOT_IN_THE_REGISTER}
 
 
 async def test_one_on_their_way_is_to_be_asked_for_again(ledger, clock):
@@ -147,6 +156,119 @@ async def test_a_request_that_is_not_right_is_told_what_to_send(
             assert "hemmelig" not in said
     assert caplog.text == ""
     assert (await find_person(body(address=KARI), ledger=ledger)).body["rows"] == 2
+
+
+async def test_a_member_is_found_and_erased_by_who_they_are_and_from_the_register_too(
+    ledger, clock
+):
+    """Kari is user 0, whom nobody can name; Ola is user 1."""
+    await ledger.register.keep([Entry("user:1", Standing.USER, "ola#1AB2", asked_at=NOW)])
+    for who in (body(address="ola@example.no"), body(member="user:1")):
+        answer = await find_person(who, ledger=ledger)
+        assert (answer.body["rows"], answer.body["register"]) == (1, ["user:1"])
+    answer = await erase_person(body(member="user:1"), ledger=ledger, clock=clock)
+    assert (answer.body["erased"], answer.body["register"]) == (1, ["user:1"])
+    answer = await find_person(body(member="user:1"), ledger=ledger)
+    assert answer.body == {"campaigns": [], "rows": 0, "register": []}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        body(member="user:0"),
+        body(member="user:1\n"),
+        body(member="ticket:1"),
+        body(member="user:1", address=KARI),
+        body(member=""),
+    ],
+)
+async def test_a_member_is_named_by_kind_and_number_alone(ledger, clock, sent):
+    for answer in (
+        await find_person(sent, ledger=ledger),
+        await erase_person(sent, ledger=ledger, clock=clock),
+    ):
+        assert '{"member": "user:31"}' in refused(answer, 422)
+
+
+# --- the register ---
+
+KNOWN = Entry(
+    "user:31",
+    Standing.USER,
+    "=kari#1AB2",
+    "abc#9ZY8",
+    (RecipientReason.SEVERAL_MATCHES, RecipientReason.POSTAL_CODE),
+    True,
+    Identity.NATIONAL_ID,
+    NOW,
+    "kommune.register.3fa9c2d1.split-2",
+    "0123456789abcdef",
+)
+
+
+async def test_the_register_is_looked_up_by_member(ledger):
+    await ledger.register.keep([KNOWN])
+    answer = await find_in_register(body(members=["user:32", "user:31"]), ledger=ledger)
+    assert answer.body == {
+        "members": [
+            {
+                "member": "user:31",
+                "standing": "user",
+                "digipost_address": "=kari#1AB2",
+                "alias": "abc#9ZY8",
+                "reasons": ["several_matches", "postal_code"],
+                "washed": True,
+                "asked_by": "national_id",
+                "asked_at": "2026-11-22T08:00:00+00:00",
+                "job": "kommune.register.3fa9c2d1.split-2",
+            }
+        ],
+        "unknown": ["user:32"],
+    }
+    assert json.dumps(answer.body)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [body(), body(members=[]), body(members=["user"]), body(members=["user:1"] * 1_001)],
+)
+async def test_a_look_up_names_one_to_a_thousand_members(ledger, sent):
+    assert "Wrong or missing: members." in refused(await find_in_register(sent, ledger=ledger), 422)
+
+
+async def test_the_register_opens_in_excel_and_runs_nothing(ledger):
+    await ledger.register.keep([KNOWN, Entry("company:9", Standing.UNKNOWN)])
+    found = await register_file("", ledger=ledger)
+    assert isinstance(found, Table)
+    assert found.behind == ""
+    assert found.data.startswith(b"\xef\xbb\xbf")
+    assert found.data.decode("utf-8-sig").splitlines() == [
+        "Medlem;Digipost-adresse;Alias;Status;Årsak;Vasket;Spurt med;Spurt;Jobb",
+        "company:9;;;ikke funnet;;nei;;;",
+        "user:31;'=kari#1AB2;abc#9ZY8;har Digipost;flere treff, ugyldig postnummer;ja;"
+        "fødselsnummer;22.11.2026 09:00:00;kommune.register.3fa9c2d1.split-2",
+    ]
+
+
+async def test_a_long_register_goes_on_in_the_next_file(ledger):
+    await ledger.register.keep([Entry(f"user:{n}", Standing.USER) for n in range(1, 8)])
+    members, behind = [], ""
+    for _ in range(3):
+        data, behind = await register_csv(ledger.register, behind, most=3)
+        members += [line.partition(";")[0] for line in data.decode().splitlines()[1:]]
+    assert (members, behind) == ([f"user:{n}" for n in range(1, 8)], "")
+
+
+async def test_a_file_goes_on_behind_a_member_alone(ledger):
+    answer = await register_file("kari@example.no", ledger=ledger)
+    assert isinstance(answer, Answer)
+    assert "Link" in refused(answer, 422)
+
+
+def test_every_standing_reason_and_identity_has_its_word():
+    assert set(STANDING) == set(Standing)
+    assert set(REASON) == set(RecipientReason)
+    assert set(ASKED_BY) == set(Identity)
 
 
 # --- a campaign ---

@@ -1,0 +1,183 @@
+"""Answered: what Digipost's result means to each delivery of a job.
+
+Who is in Digipost gets a letter; whoever a letter does not reach goes on by the next way, if there
+is one. Only by a final answer, and joined by our own ids alone. Doing it again changes nothing.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.domain.addressee import asked_by, fingerprint
+from shared.domain.campaign import LETTERS, Campaign
+from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.job_receipt import (
+    JobReceipt,
+    LetterFault,
+    LetterResult,
+    RecipientAnswer,
+    RecipientResult,
+    SentBy,
+)
+from shared.domain.letter_job import Job, JobKind, document_uuid
+from shared.domain.register import Answer, Entry, Standing, learnt, standing_of
+from shared.flow.build_job import Builder, purpose_of
+from shared.flow.not_reached import PRINT, Ways
+from shared.ledger import Ledger
+from shared.ledger.jobs import Ends, GoesOn
+from shared.ports import Clock
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: So many deliveries are settled at a time.
+_PAGE = 960
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Brings results into the ledger, for one campaign."""
+
+    campaign: Campaign
+    builder: Builder
+    ledger: Ledger
+    settings: Settings
+    clock: Clock
+
+    async def apply(self, job: Job, receipt: JobReceipt) -> None:
+        """What the receipt says of each of the job's deliveries."""
+        if job.kind is JobKind.SPLIT:
+            await self._who_is_there(job, receipt)
+        else:
+            await self._what_was_sent(job, receipt)
+
+    async def _who_is_there(self, job: Job, receipt: JobReceipt) -> None:
+        results = {result.id: result for result in receipt.recipients}
+        async for some in self.ledger.jobs.owned(job, _PAGE):
+            found = {o.id: results[o.id] for o in some if o.id in results}
+            entries = await self._learn(
+                job, receipt, [(o, found[o.id]) for o in some if o.id in found]
+            )
+            known = [(o, e) for o in some if (e := entries.get(o.id))]
+            await self.known(known)
+            silent = [o for o in some if o.id not in entries]
+            if silent:  # a letter will tell: it comes to who is a user, and to nobody else
+                log.warning("letters.unanswered job_id=%s deliveries=%s", job.id, len(silent))
+                unknown = [(o, Answer(Standing.UNKNOWN)) for o in silent]
+                await self.ledger.jobs.note_answers(self.campaign.id, unknown)
+
+    async def known(self, known: Sequence[tuple[OpenDelivery, Entry]]) -> None:
+        """Users get letters, and so does who is printed in the same job; the others go on."""
+        ways = Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
+        stay, leave = [], []
+        for opened, entry in known:
+            is_user = entry.standing is Standing.USER
+            printed = ways.prints(opened.recipient) and entry.standing is not Standing.BAD_DATA
+            if is_user or printed:
+                stay.append((opened, entry.answer))
+            else:
+                leave.append(Ends(opened, not_in_digipost(entry)))
+        await self.ledger.jobs.note_answers(self.campaign.id, stay)
+        await self.put_out(leave, ways)
+
+    async def _learn(
+        self,
+        job: Job,
+        receipt: JobReceipt,
+        answers: Sequence[tuple[OpenDelivery, RecipientResult]],
+    ) -> dict[str, Entry]:
+        """What is known of each by now, by delivery; kept in the register, where there is one."""
+        before = await self.builder.register_of([opened for opened, _ in answers])
+        entries: dict[str, Entry] = {}
+        for opened, result in answers:
+            member, addressee = opened.recipient.member, opened.recipient.addressee
+            known = self.builder.known(job, opened, before)
+            asked = Entry(
+                member,
+                standing_of(result) or Standing.UNKNOWN,
+                by=asked_by(addressee, known, purpose_of(job)) if addressee else None,
+                asked_at=receipt.ended_at or self.clock(),
+                job=job.id,
+                fingerprint=fingerprint(addressee) if addressee else "",
+            )
+            if entry := learnt(before.get(member), asked, result):
+                entries[opened.id] = entry
+        if self.settings.DIGIPOST_REGISTER == "on":
+            await self.ledger.register.keep(entries.values())
+        return entries
+
+    async def _what_was_sent(self, job: Job, receipt: JobReceipt) -> None:
+        """Joined by our ids alone: the order of the rows says nothing."""
+        by_id = {result.id: result for result in receipt.letters if result.id}
+        by_uuid = {result.main: result for result in receipt.letters}
+        people = {result.id: result for result in receipt.recipients}
+        ways = Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
+        async for some in self.ledger.jobs.owned(job, _PAGE):
+            await self._learn(job, receipt, [(o, people[o.id]) for o in some if o.id in people])
+            ended: list[Ends | GoesOn] = []
+            for opened in some:
+                uuid = document_uuid(job.id, opened.id, 0)
+                result = by_id.get(opened.id) or by_uuid.get(uuid)
+                if result and result.main != uuid:
+                    result = None  # two ids that contradict each other prove nothing
+                ended.append(finished(opened, result, people.get(opened.id), uuid, ways))
+            await self.ledger.jobs.finish(self.campaign.id, ended, self.clock())
+
+    async def put_out(self, ends: Sequence[Ends], ways: Ways | None = None) -> None:
+        """These have come to the end of Digipost, and go on by the next way, if there is one."""
+        if not ends:
+            return
+        ways = ways or Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
+        # whoever is not found by what we know of them is not printed by it either
+        ended = [
+            _onwards(end, ways, printed=end.outcome.reason is Reason.BAD_IDENTITY) for end in ends
+        ]
+        await self.ledger.jobs.finish(self.campaign.id, ended, self.clock())
+
+
+#: The channel that a letter went by in the end, whichever it was on.
+_BY = {SentBy.DIGIPOST: LETTERS, SentBy.PRINT: PRINT}
+
+
+def finished(
+    opened: OpenDelivery,
+    result: LetterResult | None,
+    person: RecipientResult | None,
+    uuid: str,
+    ways: Ways,
+) -> Ends | GoesOn:
+    """What the letter's row means for its delivery. Without one, nobody knows."""
+    if result is None or result.sent is None:
+        return Ends(opened, Outcome(Status.UNCERTAIN, Reason.NO_RESULT, uuid))
+    if result.sent:
+        return Ends(opened, Outcome(Status.SENT, reference=uuid), _BY.get(result.by, ""))
+    return _onwards(Ends(opened, _not_sent(result, person, uuid)), ways, printed=True)
+
+
+def _not_sent(result: LetterResult, person: RecipientResult | None, uuid: str) -> Outcome:
+    words = "; ".join(result.words)
+    if LetterFault.NOT_FOR_PRINT in result.faults:
+        return Outcome(Status.FAILED, Reason.NOT_PRINTED, uuid, words)
+    if LetterFault.DOCUMENT in result.faults:
+        return Outcome(Status.FAILED, Reason.BAD_DOCUMENT, uuid, words)
+    invalid = person is not None and person.answer is RecipientAnswer.INVALID
+    if LetterFault.RECIPIENT in result.faults or (invalid and person):
+        said = ", ".join(person.reasons) if person else ""
+        return Outcome(Status.FAILED, Reason.BAD_IDENTITY, uuid, words or said)
+    if result.faults:
+        return Outcome(Status.FAILED, Reason.REFUSED, uuid, words)
+    return Outcome(Status.SKIPPED, Reason.NOT_IN_DIGIPOST, uuid, words)
+
+
+def not_in_digipost(entry: Entry) -> Outcome:
+    """Why somebody gets no letter, as Digipost has told before there was any."""
+    said = ", ".join(entry.reasons)
+    if entry.standing is Standing.BAD_DATA:
+        return Outcome(Status.FAILED, Reason.BAD_IDENTITY, detail=said)
+    return Outcome(Status.SKIPPED, Reason.NOT_IN_DIGIPOST, detail=said)
+
+
+def _onwards(end: Ends, ways: Ways, *, printed: bool) -> Ends | GoesOn:
+    opened = end.opened
+    way = ways.after(opened.channel or LETTERS, opened.recipient, printed=printed)
+    return GoesOn(opened, way, end.outcome) if way else end

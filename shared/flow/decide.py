@@ -1,0 +1,71 @@
+"""Decide: what a person has found out about a letter job whose fate nobody could tell."""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from enum import StrEnum
+
+from shared.domain.delivery import Outcome, Reason, Status
+from shared.domain.letter_job import MAY_BE_THERE, REFUSED_ONCE, Job, JobKind, JobState
+from shared.errors import ClashError
+from shared.ledger import Ledger
+from shared.ledger.jobs import Ends
+from shared.ports import Clock
+
+log = logging.getLogger(__name__)
+
+#: Deciding takes seconds, and a host ends a function after five minutes.
+_LEASE = timedelta(minutes=10)
+
+
+class Decision(StrEnum):
+    RECEIVED = "received"  #: Digipost has it: wait for the receipts
+    NOT_RECEIVED = "not_received"  #: Digipost does not have it: it is uploaded again
+    UNCERTAIN = "uncertain"  #: nobody can tell: its deliveries become *uncertain*, one by one
+
+
+#: In which states there is something to decide. A result that never comes may be given up.
+_OPEN_TO = {
+    Decision.RECEIVED: {JobState.UNKNOWN},
+    Decision.NOT_RECEIVED: {JobState.UNKNOWN},
+    Decision.UNCERTAIN: {
+        JobState.UNKNOWN,
+        JobState.UPLOADED,
+        JobState.RECEIVED,
+        JobState.PROVISIONAL,
+    },
+}
+
+
+async def decide(
+    campaign: str, number: int, decision: Decision, *, ledger: Ledger, clock: Clock
+) -> Job | None:
+    """The job after the decision; None when there is no such job, or nothing to decide about it.
+
+    Raises ClashError while its jobs are being moved: asking again in a minute is harmless.
+    """
+    what = f"letters {campaign}"
+    claim = await ledger.reports.take(what, clock(), _LEASE)
+    if claim is None:
+        raise ClashError(f"campaign {campaign}: its jobs are being moved")
+    try:
+        for job in await ledger.jobs.of(campaign):
+            mine = job.number == number and job.kind is JobKind.SEND
+            if mine and job.state in _OPEN_TO[decision]:
+                return await _decided(job, decision, ledger, clock)
+        return None
+    finally:
+        await ledger.reports.release(what, claim)
+
+
+async def _decided(job: Job, decision: Decision, ledger: Ledger, clock: Clock) -> Job:
+    job = replace(job, steps=job.steps - {REFUSED_ONCE})
+    log.info("letters.decided job_id=%s decision=%s", job.id, decision)
+    if decision is Decision.RECEIVED:
+        return await ledger.jobs.save(job.to(JobState.UPLOADED, clock()))
+    if decision is Decision.NOT_RECEIVED:
+        return await ledger.jobs.save(job.did(MAY_BE_THERE).to(JobState.READY, clock()))
+    outcome = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
+    async for some in ledger.jobs.owned(job):
+        await ledger.jobs.finish(job.partition, [Ends(one, outcome) for one in some], clock())
+    return await ledger.jobs.save(job.to(JobState.ABANDONED, clock()))

@@ -1,0 +1,410 @@
+"""Letters: move a campaign's jobs from gathered to answered, and each delivery with its job.
+
+    who is in Digipost? ─ split job ─▶ answered ─▶ letters ─ send job ─▶ answered ─▶ settled,
+                                           └─▶ the next way              or the next way
+
+What is about to be done is stored first. Stopping between any two lines here leaves a job that the
+next round takes up where it was; a job that may be with Digipost is looked for, never sent again
+blindly. Only one host at a time moves a campaign's jobs.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import BinaryIO
+
+from shared.domain.alert import Alert
+from shared.domain.campaign import LETTERS, Campaign, Phase
+from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.letter_job import (
+    MAY_BE_THERE,
+    NOT_UPLOADED,
+    REFUSED_ONCE,
+    Job,
+    JobKind,
+    JobState,
+    job_id,
+)
+from shared.domain.pace import another_first_each_minute
+from shared.domain.register import Entry
+from shared.errors import (
+    BlockedError,
+    PermanentError,
+    StoppedError,
+    ThrottledError,
+    TransientError,
+    UncertainError,
+    UtsendelseError,
+)
+from shared.flow.answered import Answers
+from shared.flow.block import hold
+from shared.flow.build_job import Builder, is_of, zip_name
+from shared.flow.not_reached import PRINT
+from shared.flow.watch import Watch
+from shared.flow.wording import post_once, render
+from shared.ledger import Ledger
+from shared.ledger.jobs import Ends
+from shared.ports import Clock, Files, LetterService
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: A round begins nothing slow after that.
+_LONGEST = timedelta(minutes=2)
+#: What failed in passing is tried again then.
+_SOON = timedelta(minutes=1)
+#: What stands on the ticket of a job with letters, by how far it has come.
+_TOLD = {
+    JobState.UPLOADED: "uploaded",
+    JobState.RECEIVED: "uploaded",
+    JobState.PROVISIONAL: "waiting",
+    JobState.UNKNOWN: "unknown",
+}
+#: So many deliveries are gathered, or settled, at a time.
+_PAGE = 960
+
+
+async def letters(
+    *,
+    service: LetterService,
+    builder: Builder,
+    ledger: Ledger,
+    files: Files,
+    watch: Watch,
+    settings: Settings,
+    clock: Clock,
+) -> None:
+    """One round over the campaigns whose letters are under way. One that fails stops no other."""
+    until = clock() + _LONGEST
+    active = [
+        campaign
+        for campaign in await ledger.campaigns.active()
+        if campaign.channel == LETTERS and campaign.may_have_open
+    ]
+    bugs: list[Exception] = []
+    for campaign in another_first_each_minute(active, clock()):
+        if clock() >= until:
+            break
+        what = f"letters {campaign.id}"
+        claim = await ledger.reports.take(what, clock(), settings.letter_lease)
+        if claim is None:
+            continue
+        mover = _Mover(campaign, service, builder, ledger, files, watch, settings, clock, until)
+        try:
+            await mover.move()
+        except BlockedError as problem:
+            await hold(campaign.id, problem, ledger.campaigns)
+        except UtsendelseError as error:
+            log.warning("letters.postponed campaign_id=%s because=%s", campaign.id, error)
+        except Exception as bug:
+            log.exception("letters.failed campaign_id=%s", campaign.id)
+            bugs.append(bug)
+        await ledger.reports.release(what, claim)
+    if bugs:
+        raise ExceptionGroup("letters", bugs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mover:
+    """One campaign's jobs, and what moves them."""
+
+    campaign: Campaign
+    service: LetterService
+    builder: Builder
+    ledger: Ledger
+    files: Files
+    watch: Watch
+    settings: Settings
+    clock: Clock
+    until: datetime  #: nothing slow is begun after this
+
+    async def move(self) -> None:
+        jobs = await self.ledger.jobs.of(self.campaign.id)
+        for job in jobs:
+            if job.open or _to_be_told(job):
+                await self._carry(job)
+        if await self._may_send():
+            await self._begin(len(jobs))
+
+    async def _may_send(self) -> bool:
+        """Whether something new may leave: nobody has stopped it, and nothing is closed."""
+        now = self.clock()
+        campaign = await self.ledger.campaigns.get(self.campaign.id)
+        sending = campaign is not None and campaign.phase is Phase.SENDING
+        held = sending and await self.watch.held_until(self.campaign.id, (LETTERS,), now)
+        return sending and not held
+
+    # --- jobs begin ---
+
+    async def _begin(self, made: int) -> None:
+        """Questions first, where they are to be asked; letters when all of them are answered."""
+        if await self._begin_jobs(JobKind.SPLIT, made + 1):
+            return
+        jobs = await self.ledger.jobs.of(self.campaign.id)
+        asking = any(job.open and job.kind is JobKind.SPLIT for job in jobs)
+        # who is only to be printed waits for the others, or each would be a job by themselves
+        elsewhere = await self.ledger.jobs.any_open(self.campaign.id, ("email", "ticket"))
+        if not asking and not elsewhere:
+            await self._begin_jobs(JobKind.SEND, len(jobs) + 1)
+
+    async def _begin_jobs(self, kind: JobKind, number: int) -> bool:
+        """A job with all of those waiting, as far as it holds them; and another for the rest.
+
+        Whoever is left when the round is over gets theirs in the next. Whether there was anybody.
+        """
+        begun = False
+        while True:
+            async with aclosing(self._waiting(kind)) as waiting:
+                if await anext(waiting, None) is None or self.clock() >= self.until:
+                    return begun
+            job = Job(
+                id=job_id(
+                    self.settings.INSTALLATION,
+                    self.campaign.id,
+                    self.campaign.nonce,
+                    kind,
+                    number,
+                ),
+                partition=self.campaign.id,
+                kind=kind,
+                number=number,
+                round=self.campaign.round,
+                created_at=self.clock(),
+                changed_at=self.clock(),
+            )
+            await self._carry(await self.ledger.jobs.add(job))
+            begun, number = True, number + 1
+
+    async def _waiting(self, kind: JobKind) -> AsyncGenerator[OpenDelivery]:
+        """Those whom a job of this kind is for, and whom none has.
+
+        Who has been asked about and is not in Digipost has gone on by another way, or is printed.
+        """
+        ask = self.settings.DIGIPOST_SPLIT or self.settings.DIGIPOST_REGISTER == "on"
+        async for opened in self.ledger.jobs.waiting(
+            self.campaign.id, (LETTERS, PRINT), self.clock()
+        ):
+            to_be_asked = ask and opened.channel == LETTERS and not opened.answer
+            if to_be_asked is (kind is JobKind.SPLIT):
+                yield opened
+
+    async def _gather(self, job: Job) -> Job:
+        """The job with those that wait for it. One that was stopped midway goes on."""
+        job = await self.ledger.jobs.save(job)  # whoever has fallen behind changes it no more
+        have = 0
+        async for some in self.ledger.jobs.owned(job):
+            have += len(some)
+        room = self.settings.DIGIPOST_LETTERS_PER_JOB - have
+        page: list[OpenDelivery] = []
+        chosen: list[OpenDelivery] = []
+        async with aclosing(self._waiting(job.kind)) as waiting:
+            async for opened in waiting:
+                if len(chosen) == room:
+                    break
+                chosen.append(opened)
+        fresh, rest = await self._from_the_register(chosen if job.kind is JobKind.SPLIT else [])
+        page = rest if job.kind is JobKind.SPLIT else chosen
+        await self._answers.known(fresh)
+        job = await self.ledger.jobs.claim(job, page)
+        count = have + len(page)
+        state = JobState.READY if count else JobState.ABANDONED
+        return await self.ledger.jobs.save(job.to(state, self.clock(), letters=count))
+
+    async def _from_the_register(
+        self, some: Sequence[OpenDelivery]
+    ) -> tuple[list[tuple[OpenDelivery, Entry]], list[OpenDelivery]]:
+        """Those of whom the register has a fresh answer, and the others.
+
+        Where everybody is to be asked before each campaign, nobody is in the register.
+        """
+        if self.settings.DIGIPOST_SPLIT or not some:
+            return [], list(some)
+        entries = await self.ledger.register.entries([one.recipient.member for one in some])
+        age = timedelta(days=self.settings.DIGIPOST_REGISTER_MAX_AGE_DAYS)
+        fresh: list[tuple[OpenDelivery, Entry]] = []
+        rest: list[OpenDelivery] = []
+        for one in some:
+            entry = entries.get(one.recipient.member)
+            if entry and entry.is_fresh(self.clock(), age) and is_of(entry, one.recipient):
+                fresh.append((one, entry))
+            else:
+                rest.append(one)
+        return fresh, rest
+
+    # --- a job moves ---
+
+    async def _carry(self, job: Job) -> None:
+        """As far as the job comes now."""
+        if job.state in NOT_UPLOADED and self.campaign.phase is Phase.CANCELLING:
+            job = await self._let_go(job)
+        if job.state is JobState.DRAFT:
+            job = await self._gather(job)
+        if job.state is JobState.READY:
+            job = await self._upload(job)
+        elif job.state in {JobState.UPLOADING, JobState.UNKNOWN}:
+            job = await self._look_for(job)
+        if job.state is JobState.ANSWERED:
+            await self._apply(job)
+        elif _to_be_told(job):
+            await self._give_up(job)
+        elif job.may_be_with_digipost:
+            await self._see_to(await self._told(job))
+
+    async def _let_go(self, job: Job) -> Job:
+        """Called off before it was uploaded; after an upload that was broken off, nobody knows."""
+        if MAY_BE_THERE in job.steps:
+            lost = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
+            async for some in self.ledger.jobs.owned(job, _PAGE):
+                ends = [Ends(one, lost) for one in some]
+                await self.ledger.jobs.finish(job.partition, ends, self.clock())
+        else:
+            await self.ledger.jobs.free(job)
+        return await self._to(job, JobState.ABANDONED)
+
+    async def _upload(self, job: Job) -> Job:
+        """The job where Digipost can have it; noted before it leaves."""
+        if job.not_before > self.clock() or not await self._may_send():
+            return job
+        built = await self.builder.build(self.campaign, job)
+        try:
+            await self._answers.put_out(built.put_out)
+            if built.parcel is None:
+                return await self._to(job, JobState.ABANDONED)
+            uploads = job.uploads + 1
+            parcel = built.parcel
+            job = await self._to(
+                job,
+                JobState.UPLOADING,
+                letters=parcel.letters,
+                zip_name=zip_name(job, uploads),
+                uploads=uploads,
+                size=parcel.size,
+                sha256=parcel.sha256,
+                uploaded_at=self.clock(),
+            )
+            parcel.file.seek(0)
+            return await self._leave(job, parcel.file, parcel.size)
+        finally:
+            if built.parcel:
+                built.parcel.close()
+
+    async def _leave(self, job: Job, file: BinaryIO, size: int) -> Job:
+        try:
+            await self.service.upload(job.kind, job.zip_name, file, size)
+        except (ThrottledError, StoppedError) as error:
+            await self.watch.rest(LETTERS, error, self.clock())
+            return await self._to(job, JobState.READY)
+        except TransientError as error:
+            log.warning("letters.later job_id=%s because=%s", job.id, error)
+            return await self._to(job, JobState.READY, not_before=self.clock() + _SOON)
+        except PermanentError as error:
+            await self._to(job, JobState.READY, not_before=self.clock() + _SOON)
+            raise BlockedError("letter_area", job=job.id, said=str(error)) from error
+        except UncertainError as error:
+            log.warning("letters.unknown job_id=%s because=%s", job.id, error)
+            return await self._to(job, JobState.UNKNOWN)
+        await self.watch.went_through((LETTERS,), self.clock())
+        log.info("letters.uploaded job_id=%s letters=%s", job.id, job.letters)
+        return await self._to(job, JobState.UPLOADED)
+
+    async def _look_for(self, job: Job) -> Job:
+        """Is it there after all? A question may be asked anew; a letter waits for a person.
+
+        A receipt may still come, and says more than the area does.
+        """
+        if REFUSED_ONCE in job.steps:  # what lies there is what was refused
+            return await self._tell(job, "unknown")
+        if await self.service.size_of(job.kind, job.zip_name) == job.size:
+            return await self._to(job, JobState.UPLOADED)
+        if job.state is JobState.UPLOADING:
+            job = await self._to(job, JobState.UNKNOWN)
+        waited = job.uploaded_at + timedelta(minutes=self.settings.DIGIPOST_ANSWER_MINUTES)
+        if self.clock() < waited:
+            return job
+        if job.kind is JobKind.SPLIT:
+            await self.ledger.jobs.free(job)
+            return await self._to(job, JobState.ABANDONED)
+        if self.settings.DIGIPOST_REUPLOAD == "auto":
+            return await self._to(job, JobState.READY, steps=job.steps | {MAY_BE_THERE})
+        return await self._tell(job, "unknown")
+
+    async def _see_to(self, job: Job) -> None:
+        """What takes long is told of, once; questions of a campaign that is called off end."""
+        stopped = self.campaign.phase is Phase.CANCELLING
+        if stopped and job.kind is JobKind.SPLIT:
+            await self.ledger.jobs.free(job)
+            await self._to(job, JobState.ABANDONED)
+            return
+        now = self.clock()
+        if job.state is JobState.UPLOADED:
+            minutes = timedelta(minutes=self.settings.DIGIPOST_ANSWER_MINUTES)
+            if job.uploaded_at + minutes <= now:
+                job = await self._tell(job, "silent")
+        hours = timedelta(hours=self.settings.DIGIPOST_RESULT_HOURS)
+        if job.state is not JobState.UNKNOWN and job.uploaded_at + hours <= now:
+            await self._tell(job, "no_result")
+
+    async def _told(self, job: Job) -> Job:
+        """The job, of which the ticket says how it stands with its letters; each thing once."""
+        what = _TOLD.get(job.state, "")
+        if job.kind is JobKind.SPLIT or not what or f"noted_{what}" in job.steps:
+            return job
+        jobs = await self.ledger.jobs.of(self.campaign.id)
+        html = render(
+            "letters.html",
+            what=what,
+            job=job,
+            parts=sum(one.kind is job.kind and one.round == job.round for one in jobs),
+            by_hand=self.settings.DIGIPOST_APPROVE == "portal",
+        )
+        name = f"{self.campaign.run}/digipost-{job.number}-{what}"
+        try:
+            await post_once(self.builder.helpdesk, self.campaign.ticket_id, name, html)
+        except PermanentError as error:  # the report tells of it all the same
+            log.warning("letters.not_told job_id=%s because=%s", job.id, error)
+        return await self.ledger.jobs.save(job.did(f"noted_{what}"))
+
+    async def _tell(self, job: Job, what: str) -> Job:
+        """People outside are told, once for this job."""
+        if what in job.steps:
+            return job
+        log.warning("letters.%s job_id=%s", what, job.id)
+        await self.ledger.alerts.raised(
+            Alert.letter_job(self.campaign, job.number, what), self.clock()
+        )
+        return await self.ledger.jobs.save(job.did(what))
+
+    async def _to(self, job: Job, state: JobState, **changes: object) -> Job:
+        if job.state is state and not changes:
+            return job
+        log.info("letters.job job_id=%s state=%s", job.id, state)
+        return await self.ledger.jobs.save(job.to(state, self.clock(), **changes))
+
+    # --- a job is answered ---
+
+    async def _give_up(self, job: Job) -> None:
+        """Digipost has refused all of it: its deliveries wait, and a person must act first."""
+        await self.ledger.jobs.free(job)
+        await self.ledger.jobs.save(job.did("freed"))
+        code, _, words = job.error.partition(": ")
+        raise BlockedError("letter_job_failed", job=job.id, kind=job.kind, code=code, words=words)
+
+    async def _apply(self, job: Job) -> None:
+        """What the receipt says, delivery by delivery. Doing it again changes nothing."""
+        data = await self.files.get(job.receipt)
+        if data is None:
+            raise BlockedError("letter_receipt_gone", job=job.id)
+        receipt = self.service.read_receipt(job.receipt.rpartition("/")[2], data)
+        await self._answers.apply(job, receipt)
+        await self._to(job, JobState.DONE)
+
+    @property
+    def _answers(self) -> Answers:
+        return Answers(self.campaign, self.builder, self.ledger, self.settings, self.clock)
+
+
+def _to_be_told(job: Job) -> bool:
+    """Whether it was refused, and nobody has heard of it yet."""
+    return job.state is JobState.FAILED and "freed" not in job.steps

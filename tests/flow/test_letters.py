@@ -1,0 +1,296 @@
+"""Letters through the whole flow: who is asked about, who gets one, and who goes on how."""
+
+from collections import Counter
+
+import pytest
+
+from dev.pureservice.seed import add_list, add_member, add_user, national_id
+from shared.domain.delivery import Reason, Status
+from shared.domain.letter_job import JobState
+from tests.flow.letter_house import LetterHouse
+
+HOME = {"streetAddress": "Ærøygata 1", "postalCode": "0155", "city": "Oslo", "country": "Norge"}
+
+
+@pytest.fixture
+async def make_letters():
+    houses = []
+
+    def make(**changes) -> LetterHouse:
+        houses.append(LetterHouse(**changes))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        await house.helpdesk.close()
+
+
+def people(house, *names: str, **values) -> dict:
+    """A list of users with these first names, each with a home and an e-mail address."""
+    members = add_list(house.world, "Brevliste", "BREV")
+    for number, name in enumerate(names):
+        home = house.world.add("physicaladdress", dict(HOME))
+        known = {"firstName": name, "lastName": "Nordmann", "addressId": home["id"], **values}
+        if "cf_5" in values:
+            known["cf_5"] = national_id(number)
+        user = add_user(house.world, known, [f"{name.lower()}@example.no"])
+        add_member(house.world, members, "user", user)
+    return members
+
+
+def campaign(house, *names: str, **values) -> int:
+    """A campaign by letter to these, with a message that becomes the letter; its number."""
+    return house.open_ticket(
+        people(house, *names, **values),
+        message="<p>Årsavgiften endres.</p>",
+        status="Utsending – klar",
+        channel="digipost",
+    )
+
+
+async def by_name(house, number: int) -> dict:
+    [one] = await house.campaigns(number)
+    return {d.recipient.name.split()[0]: d for d in await house.deliveries(one)}
+
+
+async def standing(house, number: int, minutes: int = 4, **people: str) -> None:
+    """Some rounds in which nobody answers, and then how they stand with Digipost."""
+    for _ in range(minutes):
+        await house.minute(desk=False)
+    found = await by_name(house, number)
+    house.desk.people = {found[name].id: stands for name, stands in people.items()}
+
+
+async def test_everybody_is_asked_about_first_and_users_get_their_letter(make_letters):
+    house = make_letters()
+    number = campaign(house, "Kari", "Ola")
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert house.desk.delivered == {one.id: 1 for one in found.values()}
+    assert {one.status for one in found.values()} == {Status.SENT}
+    (split, asked), (send, got) = house.desk.jobs
+    assert ".split-1" in split and ".send-2" in send
+    assert set(asked) == set(got) == {one.id for one in found.values()}
+
+
+async def test_send_only_asks_nobody_first(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", "Ola")
+    await house.until_done(number)
+    [(send, _)] = house.desk.jobs
+    assert ".send-1" in send
+    assert sum(house.desk.delivered.values()) == 2
+
+
+@pytest.mark.parametrize("split", ["true", "false"])
+async def test_who_is_not_in_digipost_goes_on_by_e_mail_with_the_same_delivery(make_letters, split):
+    house = make_letters(DIGIPOST_SPLIT=split, DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari", "Ola", "Liv")
+    await standing(house, number, Ola="known", Liv="unknown")
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert house.desk.delivered == {found["Kari"].id: 1}
+    assert house.channel.addresses == {"ola@example.no": 1, "liv@example.no": 1}
+    assert {one.status for one in found.values()} == {Status.SENT}
+    assert [found[n].channel for n in ("Kari", "Ola", "Liv")] == ["digipost", "email", "email"]
+
+
+@pytest.mark.parametrize("split", ["true", "false"])
+async def test_where_print_comes_first_digipost_prints_in_the_same_job(make_letters, split):
+    house = make_letters(DIGIPOST_SPLIT=split, DIGIPOST_NOT_REACHED="print,email")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number, Ola="known")
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert house.desk.delivered == {one.id: 1 for one in found.values()}
+    assert house.desk.printed == {found["Ola"].id}
+    assert found["Ola"].channel == "print"
+    assert not house.channel.sent
+
+
+async def test_print_as_a_later_way_is_a_job_of_its_own_when_the_mails_are_through(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="email,print")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number, Ola="known")
+    refused = house.channel.answer
+
+    def refuse(delivery):
+        from shared.errors import PermanentError
+
+        raise PermanentError("550")
+
+    house.channel.answer = refuse
+    await house.until_done(number)
+    house.channel.answer = refused
+    found = await by_name(house, number)
+    assert house.desk.printed == {found["Ola"].id}
+    assert [".split-1" in house.desk.jobs[0][0], ".send-2" in house.desk.jobs[1][0]] == [True] * 2
+    assert house.desk.jobs[2][1] == [found["Ola"].id]
+    assert found["Ola"].status is Status.SENT
+
+
+async def test_whom_no_way_is_open_to_is_not_sent_and_says_why(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="")
+    number = campaign(house, "Kari", "Ola", "Liv")
+    await standing(house, number, Ola="known", Liv="invalid")
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert (found["Ola"].status, found["Ola"].reason) == (Status.SKIPPED, Reason.NOT_IN_DIGIPOST)
+    assert (found["Liv"].status, found["Liv"].reason) == (Status.FAILED, Reason.BAD_IDENTITY)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("UGYLDIG_DOKUMENT", Reason.BAD_DOCUMENT),
+        ("UGYLDIG_MOTTAKER", Reason.BAD_IDENTITY),
+        ("UGYLDIG_FOR_PRINT", Reason.NOT_PRINTED),
+        ("USPESIFISERT_FEIL", Reason.REFUSED),
+        ("NOE_NYTT", Reason.REFUSED),
+    ],
+)
+async def test_a_letter_that_is_not_sent_says_why(make_letters, fault, reason):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED="list")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number)
+    house.desk.faults = {(await by_name(house, number))["Ola"].id: fault}
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert (found["Ola"].status, found["Ola"].reason) == (Status.FAILED, reason)
+    assert found["Kari"].status is Status.SENT
+
+
+async def test_a_letter_without_a_row_is_uncertain_and_goes_no_other_way(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number)
+    house.desk.left_out = {(await by_name(house, number))["Ola"].id}
+    await house.run(5)
+    found = await by_name(house, number)
+    assert (found["Ola"].status, found["Ola"].reason) == (Status.UNCERTAIN, Reason.NO_RESULT)
+    assert not house.channel.sent
+
+
+async def test_more_letters_than_a_job_takes_are_several_jobs(make_letters):
+    house = make_letters(DIGIPOST_LETTERS_PER_JOB="2")
+    number = campaign(house, "Kari", "Ola", "Liv", "Åse", "Per")
+    await house.until_done(number)
+    sizes = [(".split-" in job, len(ids)) for job, ids in house.desk.jobs]
+    assert Counter(sizes) == {(True, 2): 2, (True, 1): 1, (False, 2): 2, (False, 1): 1}
+    assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_the_national_identity_number_is_in_the_file_and_nowhere_else(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", cf_5=True)
+    await house.until_done(number)
+    theirs = national_id(0)
+    [xml] = house.desk.xml
+    assert theirs in "".join(xml.itertext())
+    for table in house.tables.values():
+        assert theirs not in repr(table.rows)
+    assert not any(theirs.encode() in blob for blob in house.files.blobs.values())
+
+
+async def test_a_job_that_digipost_refuses_blocks_the_campaign_and_a_new_one_goes_after_that(
+    make_letters,
+):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", "Ola")
+    house.desk.refuses = "VALIDERING_FEILET"
+    await house.run(5)
+    assert house.status(number) == "Utsending – må sjekkes"
+    assert not house.desk.delivered
+    house.desk.refuses = ""
+    house.set_status(number, "Utsending – klar")
+    await house.until_done(number)
+    assert sum(house.desk.delivered.values()) == 2
+    [first, second] = [job for job, _ in house.desk.jobs]
+    assert first != second
+
+
+async def test_a_broken_upload_waits_for_the_receipt_and_is_never_sent_again(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", "Ola")
+    house.area.breaks_after = 10
+    for _ in range(90):
+        await house.minute(desk=False)
+    [job] = await house.ledger.jobs.of((await house.campaign(number)).id)
+    assert (job.state, job.uploads) == (JobState.UNKNOWN, 1)
+    assert len(house.area.uploads) == 1
+
+
+async def test_a_broken_upload_that_came_through_is_found_there(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", "Ola")
+    house.area.breaks_after = 10_000_000
+    await house.until_done(number)
+    assert set(house.desk.delivered.values()) == {1}
+    assert len(house.area.uploads) == 1
+
+
+async def test_a_broken_upload_goes_again_under_another_name_where_settings_say_so(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_REUPLOAD="auto")
+    number = campaign(house, "Kari", "Ola")
+    house.area.breaks_after = 10
+    for _ in range(40):
+        await house.minute(desk=False)
+    (kind, first), (_, second) = house.area.uploads
+    assert first != second
+    house.desk.answered.add((kind, first))  # a broken file that nobody can read
+    await house.until_done(number)
+    assert set(house.desk.delivered.values()) == {1}
+    [(job, _)] = house.desk.jobs
+    assert job.endswith(".send-1")
+
+
+async def test_calling_off_before_the_upload_sends_nothing_and_after_it_says_so(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="true")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number)
+    house.set_status(number, "Utsending – avbryt")
+    for _ in range(6):
+        await house.minute(desk=False)
+    found = await by_name(house, number)
+    assert {one.status for one in found.values()} == {Status.CANCELLED}
+    assert not house.desk.delivered
+
+
+async def test_an_uploaded_job_runs_to_its_end_though_it_is_called_off(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number, Ola="known")
+    house.set_status(number, "Utsending – avbryt")
+    await house.run(6)
+    found = await by_name(house, number)
+    assert found["Kari"].status is Status.SENT
+    assert found["Ola"].status is Status.CANCELLED  # and not by another way, since it is over
+    assert not house.channel.sent
+
+
+async def test_going_again_asks_anew_about_those_who_were_not_reached_and_no_others(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="list")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number, Ola="known")
+    await house.until_done(number)
+    house.desk.people = {}
+    house.set_status(number, "Utsending – klar")
+    await house.run(8)
+    found = await by_name(house, number)
+    assert house.desk.delivered == {one.id: 1 for one in found.values()}
+    assert found["Ola"].status is Status.SENT
+
+
+async def test_receipts_in_any_order_and_twice_change_nothing(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_KEEP_RECEIPTS="true")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number)
+    house.desk.receive("FORELØPIG_SUKSESS")
+    await house.minute(desk=False)
+    house.desk.receive("MOTTATT")
+    await house.until_done(number)
+    before = {name: dict(table.rows) for name, table in house.tables.items()}
+    await house.receipts()
+    await house.receipts()
+    assert {name: dict(table.rows) for name, table in house.tables.items()} == before
+    assert set(house.desk.delivered.values()) == {1}
