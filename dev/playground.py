@@ -19,11 +19,21 @@ import httpx
 
 from dev import process
 from dev.azurite import Azurite
+from dev.digipost import DigipostSimulator, RunningDigipost, Switches
 from dev.mail import MailSink
+from dev.pureservice.seed import LETTER_SETTINGS
 from dev.setup import ROOT, SetupError
 from shared.settings import Settings
 
 KEY = "demo-key"
+_RETURN_ADDRESS = json.dumps(
+    {
+        "name": "Fjordvik kommune",
+        "lines": ["Postboks 12"],
+        "postal_code": "5003",
+        "city": "Bergen",
+    }
+)
 _START_SECONDS = 60
 
 
@@ -42,10 +52,12 @@ class Playground:
     """
 
     lines_kept = 200  #: of what each part says
+    digipost: RunningDigipost  #: only where it was asked for
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, letters: Switches | None = None, **settings: str) -> None:
         self.folder = folder
         self.settings = example_settings()
+        self._letters = letters
         self._changes = settings
         self._stack = ExitStack()
 
@@ -71,6 +83,7 @@ class Playground:
                 "EMAIL_RATE": "0",
                 "PURESERVICE_RATE": "0",
                 "TICKET_CHECK_SECONDS": "1",
+                **(self._start_digipost(stack, self._letters) if self._letters else {}),
                 **self._changes,
             }
             self._stack = stack.pop_all()
@@ -93,6 +106,20 @@ class Playground:
         """The port that the hosts send to."""
         self.sink = stack.enter_context(MailSink(self.folder / "mail"))
         return self.sink.port
+
+    def _start_digipost(self, stack: ExitStack, switches: Switches) -> dict[str, str]:
+        """Digipost beside the others; what the app must know to send letters."""
+        simulator = DigipostSimulator(self.folder / "digipost", switches=switches)
+        self.digipost = stack.enter_context(RunningDigipost(simulator))
+        return {
+            **self.digipost.settings,
+            **LETTER_SETTINGS,
+            "DIGIPOST_SENDER_ID": "100123",
+            "DIGIPOST_APPROVE": "auto",
+            "DIGIPOST_RETURN_ADDRESS": _RETURN_ADDRESS,
+            "LETTERS_SCHEDULE": "* * * * * *",
+            "RECEIPTS_SCHEDULE": "* * * * * *",
+        }
 
     def read_settings(self) -> Settings:
         """The settings as the app sees them, for looking into the ledger from outside."""
@@ -188,11 +215,11 @@ class Child:
 
 
 @contextlib.contextmanager
-def temporary(**settings: str) -> Iterator[Playground]:
+def temporary(*, letters: Switches | None = None, **settings: str) -> Iterator[Playground]:
     """A playground whose mails are not kept."""
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        Playground(Path(folder), **settings) as playground,
+        Playground(Path(folder), letters=letters, **settings) as playground,
     ):
         yield playground
 

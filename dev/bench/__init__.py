@@ -3,7 +3,13 @@
 Only mail is measured in seconds too, and held against itself in the same run.
 """
 
-from dev.bench.by_email import peak_memory, pureservice_calls, storage_requests
+from dev.bench.by_email import (
+    peak_memory,
+    pureservice_calls,
+    pureservice_calls_of,
+    storage_requests,
+    storage_requests_of,
+)
 from dev.bench.by_size import cost_at_size
 from dev.bench.by_ticket import ticket_calls
 from dev.bench.by_two_hosts import USUAL, together
@@ -18,8 +24,10 @@ __all__ = [
     "main",
     "peak_memory",
     "pureservice_calls",
+    "pureservice_calls_of",
     "sending",
     "storage_requests",
+    "storage_requests_of",
     "ticket_calls",
     "together",
 ]

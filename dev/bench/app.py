@@ -168,7 +168,7 @@ async def host(app: App, batch: int) -> AsyncIterator[Callable[[], Awaitable[Non
     )
 
     async def empty() -> bool:
-        return not host.running and await unseen.lanes["email"].queue.length() == 0
+        return not host.running and await unseen.lanes["email"].waiting() == 0
 
     async with host:
         yield lambda: host.run_until(empty, 300)

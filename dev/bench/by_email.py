@@ -1,6 +1,7 @@
 """What a campaign by e-mail costs."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dev.bench.app import QUOTA, Requests, app_in_process, calls_so_far, host, without_timers
@@ -11,12 +12,20 @@ from dev.seed import seed
 
 def storage_requests(recipients: int, batch: int) -> float:
     """Requests to storage per delivered e-mail, the host's own included, from ticket to report."""
+    [requests] = storage_requests_of([recipients], batch)
+    return requests / recipients
+
+
+def storage_requests_of(sizes: Sequence[int], batch: int) -> list[int]:
+    """The same for a whole campaign of each size, one after the other."""
+    measured, delivered = [], 0
     with without_timers() as playground:
-        seed(playground.url, {"recipients": recipients, "tricky": False})
-        requests = asyncio.run(_count_storage(playground, batch))
-        delivered = len(playground.sink.messages())
-    _check(delivered, recipients)
-    return requests.counted / delivered
+        for recipients in sizes:
+            seed(playground.url, {"recipients": recipients, "tricky": False})
+            measured.append(asyncio.run(_count_storage(playground, batch)).counted)
+            before, delivered = delivered, len(playground.sink.messages())
+            _check(delivered - before, recipients)
+    return measured
 
 
 async def _count_storage(playground: Playground, batch: int) -> Requests:
@@ -42,12 +51,22 @@ class Calls:
 
 def pureservice_calls(recipients: int) -> Calls:
     """Calls for one campaign, from the ticket to the report on it."""
+    [calls] = pureservice_calls_of([recipients])
+    return calls
+
+
+def pureservice_calls_of(sizes: Sequence[int]) -> list[Calls]:
+    """The same for a campaign of each size, one after the other."""
+    measured, delivered = [], 0
     with without_timers() as playground:
-        expected = seed(playground.url, {"recipients": recipients, "tricky": False})
-        working, each_minute = asyncio.run(_count_calls(playground))
-        _check(len(playground.sink.messages()), recipients)
-    lists = len(expected["lists"])
-    return Calls(working, each_minute, lists, pages(recipients, lists))
+        for recipients in sizes:
+            expected = seed(playground.url, {"recipients": recipients, "tricky": False})
+            working, each_minute = asyncio.run(_count_calls(playground))
+            before, delivered = delivered, len(playground.sink.messages())
+            _check(delivered - before, recipients)
+            lists = len(expected["lists"])
+            measured.append(Calls(working, each_minute, lists, pages(recipients, lists)))
+    return measured
 
 
 def pages(recipients: int, lists: int) -> int:

@@ -97,11 +97,11 @@ def _app(folder: Path, batch: Batch) -> Path:
 async def _carry_through(playground: Watched, number: int) -> Counter[str]:
     """How many times each address was sent to, by the ledger's account."""
     unseen = bootstrap(playground.unseen())
-    ledger, queue = unseen.ledger, unseen.lanes["email"].queue
+    ledger, lane = unseen.ledger, unseen.lanes["email"]
     async with app_in_process(playground) as app, asyncio.timeout(_PATIENCE):
         await app.discover()
         while await ledger.campaigns.active():
-            while await queue.length():  # noqa: ASYNC110  # of another process
+            while await lane.waiting():  # noqa: ASYNC110  # of another process
                 await asyncio.sleep(_LOOK_EVERY)
             await app.discover()
             await app.account()

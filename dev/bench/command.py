@@ -12,6 +12,7 @@ from dev.bench.by_email import peak_memory, pureservice_calls, storage_requests
 from dev.bench.by_size import OPEN, PROBLEMS, SMALLEST, Cost, Looks, cost_at_size
 from dev.bench.by_ticket import TicketCalls, Via, ticket_calls
 from dev.bench.by_two_hosts import HOSTS, LARGEST, USUAL, Together, together
+from dev.bench.letters import BuiltJob, built_job
 from dev.bench.mail_building import ONE_IN, Built, building
 from dev.bench.mail_sending import USUAL_REUSE, sending
 from shared.domain.recipient import MemberKind
@@ -45,6 +46,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=100_000, help="of the largest campaign")
     parser.add_argument(
         "--mails", type=int, default=1_000, help=f"to make and to send; 1 in {ONE_IN} with files"
+    )
+    parser.add_argument(
+        "--letters",
+        type=int,
+        nargs="+",
+        default=[1_000, 10_000, 100_000],
+        help="sizes of a job, smallest first",
     )
     options = parser.parse_args(argv)
     if options.tickets != sorted(set(options.tickets)) or len(options.tickets) < 2:
@@ -279,10 +287,38 @@ def _by_mail(console: Console, options: argparse.Namespace) -> bool:
     return good
 
 
+def _by_letter(console: Console, options: argparse.Namespace) -> bool:
+    title = "Building a letter job: one document for all, every other letter to be printed"
+    headings = ("Letters", "Peak memory", "Growth", "Seconds", "Per letter ÷", "Zip file")
+    sheet = _Sheet(console, title, *headings)
+    smallest: BuiltJob | None = None
+    for letters in options.letters:
+        of = built_job(letters)
+        smallest = smallest or of
+        grown = of.peak - smallest.peak
+        each, least = of.seconds / of.letters, smallest.seconds / smallest.letters
+        sheet.row(
+            str(letters),
+            f"{of.peak:.0f} MB",
+            f"{grown:+.1f} MB",
+            f"{of.seconds:.1f}",
+            f"{each / least:.1f}",
+            f"{of.size / 1024 / 1024:.1f} MB",
+            met=grown <= _MOST_GROWTH,
+        )
+    good = sheet.show()
+    console.print(
+        "Each in a process of its own, from the rows to the finished zip file, without the ledger."
+        f" Target: ≤ {_MOST_GROWTH} MB more than the smallest."
+    )
+    return good
+
+
 _PARTS: dict[str, Callable[[Console, argparse.Namespace], bool]] = {
     "email": _by_email,
     "ticket": _by_ticket,
     "concurrency": _concurrency,
     "size": _by_size,
     "mail": _by_mail,
+    "letters": _by_letter,
 }
