@@ -39,6 +39,12 @@ param graphSecret bool
 @description('Whether Communication Services is reached by a key.')
 param acsByKey bool
 
+@description('Whether letters go by Digipost, which wants a key.')
+param digipost bool
+
+@description('Whether that key is locked by a passphrase.')
+param digipostKeyLocked bool
+
 @description('Whether a webhook is told of alerts.')
 param alertWebhook bool
 
@@ -120,6 +126,8 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
     SMTP_PASSWORD: logsIn ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=smtp-password)' : ''
     GRAPH_CLIENT_SECRET: graphSecret ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=graph-client-secret)' : ''
     ACS_CONNECTION_STRING: acsByKey ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=acs-connection-string)' : ''
+    DIGIPOST_KEY: digipost ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=digipost-key)' : ''
+    DIGIPOST_KEY_PASSPHRASE: digipostKeyLocked ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=digipost-key-passphrase)' : ''
     ALERT_WEBHOOK: alertWebhook ? '@Microsoft.KeyVault(VaultName=${keyVault};SecretName=alert-webhook)' : ''
     APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnection
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${clientId};Authorization=AAD'

@@ -57,6 +57,21 @@ param mailReplyTo string = ''
 @description('TICKET_REPLY_TO: the mailbox that Pureservice reads. Empty: see docs/settings.md.')
 param ticketReplyTo string = ''
 
+@description('DIGIPOST_CAMPAIGN_USER: the made-up user whose tickets are letters by Digipost. With one, the secret digipost-key is read from the key vault. Empty: no letters.')
+param digipostCampaignUser string = ''
+
+@description('DIGIPOST_SENDER_ID: the account in Digipost. Needed where digipostCampaignUser is given, as are the two below.')
+param digipostSenderId string = '0'
+
+@description('DIGIPOST_USER: whom to log in as, such as prod_100123.')
+param digipostUser string = ''
+
+@description('DIGIPOST_HOST_KEY: the fingerprint of Digipost\'s server, which they have told you by another way.')
+param digipostHostKey string = ''
+
+@description('Whether the key is locked. With true, the secret digipost-key-passphrase is read from the key vault.')
+param digipostKeyLocked bool = false
+
 @description('Any other setting of docs/settings.md by its name, as text, where it differs from the default.')
 param settings object = {}
 
@@ -92,6 +107,9 @@ var defaults = {
   LISTS_SCHEDULE: '0 30 3 * * *'
   FORGET_SCHEDULE: '0 0 4 * * *'
   BOUNCES_SCHEDULE: '0 */5 * * * *'
+  LETTERS_SCHEDULE: '20 * * * * *'
+  RECEIPTS_SCHEDULE: '40 * * * * *'
+  REGISTER_SCHEDULE: '0 0 5 * * 0'
 
   PURESERVICE_PREFIX: '/agent/api'
   PURESERVICE_AUTH: 'key'
@@ -165,6 +183,35 @@ var defaults = {
   RELEASE_AGAIN_SECONDS: '600'
   MAX_ATTEMPTS: '8'
 
+  DIGIPOST_BROKER_ID: '0'
+  DIGIPOST_HOST: 'sftp.digipost.no'
+  DIGIPOST_PORT: '22'
+  DIGIPOST_TIMEOUT_SECONDS: '120'
+  DIGIPOST_LEASE_SECONDS: '600'
+  DIGIPOST_UPLOAD: 'direct'
+  DIGIPOST_REUPLOAD: 'ask'
+  DIGIPOST_KEEP_RECEIPTS: 'false'
+  DIGIPOST_APPROVE: 'portal'
+  DIGIPOST_SPLIT: 'true'
+  DIGIPOST_REGISTER: 'off'
+  DIGIPOST_REGISTER_MAX_AGE_DAYS: '8'
+  DIGIPOST_NOT_REACHED: 'list'
+  DIGIPOST_LETTERS_PER_JOB: '10000'
+  DIGIPOST_MAX_MEGABYTES: '10'
+  DIGIPOST_FILE_TYPES: 'pdf'
+  DIGIPOST_MAIN_DOCUMENT: 'brev'
+  DIGIPOST_AUTHENTICATION: 'password'
+  DIGIPOST_SENSITIVITY: 'normal'
+  DIGIPOST_SMS_AFTER_HOURS: ''
+  DIGIPOST_RETURN_ADDRESS: ''
+  DIGIPOST_PRINT_PAGES: '20'
+  DIGIPOST_NATIONAL_ID_FIELD: ''
+  DIGIPOST_BIRTH_DATE_FIELD: ''
+  DIGIPOST_ADDRESS_FIELDS: '{}'
+  DIGIPOST_ANSWER_MINUTES: '30'
+  DIGIPOST_RESULT_HOURS: '24'
+  DIGIPOST_WINDOW: ''
+
   PAUSE_AFTER_FAILURES: '20'
   PAUSE_AT_FAILED_PERCENT: '25'
   BLOCK_AFTER_HOURS: '24'
@@ -190,6 +237,10 @@ var given = {
   MAIL_FROM_NAME: mailFromName
   MAIL_REPLY_TO: mailReplyTo
   TICKET_REPLY_TO: ticketReplyTo
+  DIGIPOST_CAMPAIGN_USER: digipostCampaignUser
+  DIGIPOST_SENDER_ID: digipostSenderId
+  DIGIPOST_USER: digipostUser
+  DIGIPOST_HOST_KEY: digipostHostKey
   ALERT_EMAIL: alertEmail
 }
 
@@ -225,7 +276,7 @@ module storage 'storage.bicep' = {
       deliverTicketQueue
       '${deliverTicketQueue}-poison'
     ]
-    tables: ['campaigns', 'deliveries', 'channels', 'users', 'references', 'suppressions', 'audit']
+    tables: ['campaigns', 'deliveries', 'channels', 'users', 'references', 'suppressions', 'audit', 'register']
     containers: ['campaigns', 'packages']
     principalId: identity.properties.principalId
     workspaceId: monitoring.outputs.workspaceId
@@ -259,6 +310,8 @@ module app 'app.bicep' = {
     logsIn: !empty(smtpUser)
     graphSecret: !empty(graphClientId)
     acsByKey: acsByKey
+    digipost: !empty(digipostCampaignUser)
+    digipostKeyLocked: digipostKeyLocked
     alertWebhook: alertWebhook
     insightsConnection: monitoring.outputs.insightsConnection
     workspaceId: monitoring.outputs.workspaceId

@@ -82,7 +82,7 @@ resource alarm 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = if (!empty(
   tags: tags
   properties: {
     displayName: 'Utsendelse cannot do its work'
-    description: 'The timers discover_campaigns or account have failed for a quarter of an hour. Read the log; docs/operations.md says what to do.'
+    description: 'One of the timers discover_campaigns, account, letters and receipts has failed for a quarter of an hour. Read the log; docs/operations.md says what to do.'
     severity: 2
     enabled: true
     scopes: [workspace.id]
@@ -92,7 +92,7 @@ resource alarm 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = if (!empty(
     criteria: {
       allOf: [
         {
-          query: 'AppRequests | where Success == false and Name in ("discover_campaigns", "account")'
+          query: 'AppRequests | where Success == false and Name in ("discover_campaigns", "account", "letters", "receipts")'
           timeAggregation: 'Count'
           operator: 'GreaterThan'
           threshold: 5

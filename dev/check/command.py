@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 import dev.check
+from dev.check.digipost import digipost
 from dev.check.findings import Finding, Mark, missing, ok, summary, unknown, warning
 from dev.check.graph import GraphEdge
 from dev.check.mail import mail
@@ -80,6 +81,8 @@ async def check(
         settings.SMTP_PASSWORD,
         settings.GRAPH_CLIENT_SECRET,
         settings.ACS_CONNECTION_STRING,
+        settings.DIGIPOST_KEY,
+        settings.DIGIPOST_KEY_PASSPHRASE,
         settings.ALERT_WEBHOOK,
         settings.AzureWebJobsStorage,
     )
@@ -100,6 +103,7 @@ async def check(
     for heading, findings in (
         ("Pureservice", pureservice(settings, clock, transport)),
         ("E-post", mail(settings, clock, tls, graph)),
+        ("Digipost", digipost(settings, clock)),
         ("Lager", storage(settings)),
     ):
         say(f"\n{heading}")
@@ -150,7 +154,7 @@ def unreadable(error: SetupError) -> list[Finding]:
     return [
         *(missing(_in_norwegian(problem.strip())) for problem in problems or [str(error)]),
         unknown(
-            "Pureservice, e-post og lager. Rett innstillingene først: forklaring står i"
+            "Pureservice, e-post, Digipost og lager. Rett innstillingene først: forklaring står i"
             f" docs/settings.md, eksempler i {EXAMPLE}."
         ),
     ]
@@ -187,6 +191,37 @@ _NORWEGIAN = {
     ),
     "must be https": "må begynne med https.",
     "is not a web address": "er ikke en nettadresse.",
+    "must differ from EMAIL_CAMPAIGN_USER and TICKET_CAMPAIGN_USER": (
+        "må være en annen adresse enn EMAIL_CAMPAIGN_USER og TICKET_CAMPAIGN_USER."
+    ),
+    "must be set where DIGIPOST_CAMPAIGN_USER is": (
+        "må være satt når DIGIPOST_CAMPAIGN_USER er det."
+    ),
+    "must be set where DIGIPOST_NOT_REACHED has print": (
+        "må være satt når DIGIPOST_NOT_REACHED har print."
+    ),
+    "must name print, email, ticket or list, or more of them in order": (
+        "må nevne print, email, ticket eller list, eller flere av dem i rekkefølge."
+    ),
+    "can have list only as the last: nothing comes after it": (
+        "kan ha list bare til slutt: Etter den kommer ingenting."
+    ),
+    "must have pdf, and be like pdf,html": "må ha pdf, og være som pdf,html.",
+    "must be hours such as 24 or 24,72": "må være timer, som 24 eller 24,72.",
+    "needs a postal_code of four digits and a city": (
+        "må ha et postal_code på fire siffer, og en city."
+    ),
+    "has more than two lines": "har flere enn to lines.",
+    "abroad has lines alone, the postal code and city among them": (
+        "har i utlandet bare lines, med postnummer og sted på en av dem."
+    ),
+    "must be one of": "må være en av",
+    ", with a field like user.cf_1 or company.cf_1": (
+        ", med et felt som user.cf_1 eller company.cf_1."
+    ),
+    "must not be among RECIPIENT_FIELDS: the number is never kept": (
+        "kan ikke stå i RECIPIENT_FIELDS også: Nummeret blir aldri lagret."
+    ),
     "must be another address than EMAIL_CAMPAIGN_USER": (
         "må være en annen adresse enn EMAIL_CAMPAIGN_USER."
     ),

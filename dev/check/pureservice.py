@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import httpx
 
+from dev.check.digipost import letter_fields
 from dev.check.findings import AGAIN, Finding, Findings, Mark, missing, ok, unknown, warning
 from dev.check.lists import lists
 from dev.check.names import called, instead, listing, named
@@ -63,6 +64,7 @@ async def pureservice(
             _users(settings, wire),
             _statuses(settings, wire),
             tickets(settings, wire),
+            letter_fields(settings, wire),
             lists(settings, wire),
             _message_type(settings, wire),
             _mark_field(settings, wire),
@@ -185,6 +187,13 @@ async def _users(settings: Settings, wire: Reader) -> Findings:
             "TICKET_CAMPAIGN_USER er tom: én sak per mottaker er slått av.",
             "Skal dere bruke det, så skriv adressen til en egen oppdiktet sluttbruker der.",
         )
+    if settings.DIGIPOST_CAMPAIGN_USER:
+        yield await _user(
+            "DIGIPOST_CAMPAIGN_USER",
+            settings.DIGIPOST_CAMPAIGN_USER,
+            wire,
+            "En sak på den brukeren blir til brev i Digipost.",
+        )
 
 
 async def _user(setting: str, address: str, wire: Reader, meaning: str) -> Finding:
@@ -225,7 +234,7 @@ async def _statuses(settings: Settings, wire: Reader) -> Findings:
     closed = {row.id for row in await those(f"{of_tickets} AND coreStatus >= {SOLVED_FROM}")}
     of_changes = await those('requesttype.key != "Ticket"')
     enabled = [row for row in rows if not row.disabled]
-    with_tickets = bool(settings.TICKET_CAMPAIGN_USER)
+    with_tickets = settings.makes_tickets
     for setting in [*_STATUSES, *(["TICKET_STATUS"] if with_tickets else [])]:
         if setting == "STATUS_REVIEW" and not settings.STATUS_REVIEW.strip() and not with_tickets:
             yield ok("STATUS_REVIEW er tom, og trengs bare for én sak per mottaker.")

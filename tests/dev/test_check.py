@@ -1134,7 +1134,7 @@ def test_every_problem_with_the_settings_is_told_at_once(
     assert "MANGLER MAIL_FROM: er ikke en e-postadresse." in said
     assert "MANGLER SMTP_PORT: må være et heltall." in said
     assert "MANGLER ONLY_SEND_TO: nevner ingen." in said
-    assert "ikke undersøkt Pureservice, e-post og lager." in said
+    assert "ikke undersøkt Pureservice, e-post, Digipost og lager." in said
 
 
 def _own_messages() -> list[str]:

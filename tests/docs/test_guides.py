@@ -98,7 +98,12 @@ def test_the_ten_settings_that_matter_are_ten_and_none_that_is_required_is_forgo
 
 
 @pytest.mark.parametrize(
-    ("heading", "setting"), [("Brevhodet", "LETTERHEADS"), ("Egne felt", "RECIPIENT_FIELDS")]
+    ("heading", "setting"),
+    [
+        ("Brevhodet", "LETTERHEADS"),
+        ("Egne felt", "RECIPIENT_FIELDS"),
+        ("9. Brev i Digipost", "DIGIPOST_ADDRESS_FIELDS"),
+    ],
 )
 def test_what_the_set_up_guide_has_them_copy_is_taken(heading: str, setting: str) -> None:
     [copied] = re.findall(r"```json\n(.+?)```", section(SETUP_GUIDE, heading), re.DOTALL)
@@ -143,7 +148,7 @@ def test_every_line_that_the_guide_has_them_write_in_a_note_is_understood() -> N
 
 
 def test_every_word_in_the_report_is_explained_and_no_other_is() -> None:
-    channels = ("email", "ticket")
+    channels = ("email", "ticket", "digipost")
     assert first_cells(section(USER_GUIDE, "Hvordan det gikk med hver mottaker")) == [
         STATUS[status] for status in Status if status not in NOT_IN_A_REPORT
     ]

@@ -212,6 +212,9 @@ def test_what_belongs_to_the_resources_cannot_be_set_by_hand(made: Made) -> None
         "BOUNCE_MAILBOX",
         "ALERT_EMAIL",
         "ALERT_WEBHOOK",
+        "DIGIPOST_CAMPAIGN_USER",
+        "DIGIPOST_KEY",
+        "DIGIPOST_KEY_PASSPHRASE",
         "DELIVER_EMAIL_QUEUE",
         "DELIVER_TICKET_QUEUE",
         "AzureWebJobsStorage__accountName",
@@ -246,10 +249,17 @@ def secrets() -> set[str]:
 
 
 BY_SECRETS = {"graphTenantId": "fjordvik", "graphClientId": "en-app", "acsByKey": True}
+LETTERS = {
+    "digipostCampaignUser": "masseutsendelse-digipost@utsendelse.local",
+    "digipostSenderId": "100123",
+    "digipostUser": "prod_100123",
+    "digipostHostKey": f"SHA256:{'x' * 43}",
+    "digipostKeyLocked": True,
+}
 
 
 def test_secrets_are_looked_up_in_the_vault_and_nothing_else_is() -> None:
-    made = deploy(MAIN, **{**given(EXAMPLE), **BY_SECRETS})
+    made = deploy(MAIN, **{**given(EXAMPLE), **BY_SECRETS, **LETTERS})
     values = app_settings(made)
     assert {name for name, value in values.items() if IN_VAULT.fullmatch(value)} == secrets() - {
         "AzureWebJobsStorage"
@@ -302,6 +312,17 @@ def test_the_app_would_start_with_every_way_of_sending_mail(
 ) -> None:
     values = app_settings(deploy(MAIN, **{**given(EXAMPLE), **parameters}))
     assert read(values).transports == transports
+
+
+def test_the_app_would_start_with_letters() -> None:
+    values = read(app_settings(deploy(MAIN, **{**given(EXAMPLE), **LETTERS})))
+    assert values.campaign_users["masseutsendelse-digipost@utsendelse.local"] == "digipost"
+    assert values.DIGIPOST_SENDER_ID == 100123
+
+
+def test_without_letters_there_is_no_key_to_look_up(made: Made) -> None:
+    values = app_settings(made)
+    assert values["DIGIPOST_KEY"] == values["DIGIPOST_KEY_PASSPHRASE"] == ""
 
 
 def test_whoever_gets_the_alarm_gets_the_alerts(made: Made) -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.examples import ROOT
 from tests.infra.workflows import archived
 
+#: What the app is made of; letters are typeset by the `.typ`.
+KINDS = (".py", ".html", ".typ", ".json", ".txt")
 PACKAGE = {"function_app.py", "host.json", "requirements.txt", "shared"}
 
 Denies = Callable[[str], bool]
@@ -69,13 +71,12 @@ def test_nothing_else_is_left_by_funcignore(reader: Callable[[], Denies]) -> Non
 def test_the_whole_app_is_left_by_funcignore(reader: Callable[[], Denies]) -> None:
     denies = reader()
     code = [
-        path
-        for path in project()
-        if path.partition("/")[0] in PACKAGE and path.endswith((".py", ".html", ".json", ".txt"))
+        path for path in project() if path.partition("/")[0] in PACKAGE and path.endswith(KINDS)
     ]
     assert [path for path in code if denies(path)] == []
     templates = [path for path in code if path.startswith("shared/templates/")]
     assert len(templates) == len([*(ROOT / "shared/templates").iterdir()]) > 0
+    assert "shared/templates/letter.typ" in templates
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -94,5 +95,5 @@ def test_nothing_in_the_package_is_too_new_for_git_to_know() -> None:
     hidden = pathspec.GitIgnoreSpec.from_lines(
         (ROOT / ".gitignore").read_text("utf-8").splitlines()
     )
-    code = [path for path in project() if path.startswith("shared/") and path.endswith(".py")]
+    code = [path for path in project() if path.startswith("shared/") and path.endswith(KINDS)]
     assert [path for path in [*code, *PACKAGE] if hidden.match_file(path)] == []
