@@ -26,7 +26,7 @@ from dev.setup import ROOT, SetupError
 from shared.settings import Settings
 
 KEY = "demo-key"
-_RETURN_ADDRESS = json.dumps(
+RETURN_ADDRESS = json.dumps(
     {
         "name": "Fjordvik kommune",
         "lines": ["Postboks 12"],
@@ -116,7 +116,7 @@ class Playground:
             **LETTER_SETTINGS,
             "DIGIPOST_SENDER_ID": "100123",
             "DIGIPOST_APPROVE": "auto",
-            "DIGIPOST_RETURN_ADDRESS": _RETURN_ADDRESS,
+            "DIGIPOSTRETURN_ADDRESS": RETURN_ADDRESS,
             "LETTERS_SCHEDULE": "* * * * * *",
             "RECEIPTS_SCHEDULE": "* * * * * *",
         }
