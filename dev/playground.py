@@ -47,14 +47,15 @@ def example_settings() -> dict[str, str]:
 class Playground:
     """Azurite, the simulator, a mail sink and as many hosts as are started; all end when left.
 
-    `settings` change those of the example. The timers tick every second, nothing is held for an
-    undo window, and there is no rate: what takes hours for good reasons takes seconds here.
+    `settings` change those of the example; with `letters` there is a Digipost that behaves so. The
+    timers tick every second, nothing is held for an undo window, and there is no rate: what takes
+    hours for good reasons takes seconds here.
     """
 
     lines_kept = 200  #: of what each part says
     digipost: RunningDigipost  #: only where it was asked for
 
-    def __init__(self, folder: Path, *, letters: Switches | None = None, **settings: str) -> None:
+    def __init__(self, folder: Path, letters: Switches | None = None, /, **settings: str) -> None:
         self.folder = folder
         self.settings = example_settings()
         self._letters = letters
@@ -215,11 +216,11 @@ class Child:
 
 
 @contextlib.contextmanager
-def temporary(*, letters: Switches | None = None, **settings: str) -> Iterator[Playground]:
+def temporary(**settings: str) -> Iterator[Playground]:
     """A playground whose mails are not kept."""
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        Playground(Path(folder), letters=letters, **settings) as playground,
+        Playground(Path(folder), **settings) as playground,
     ):
         yield playground
 

@@ -154,7 +154,7 @@ def bootstrap(
                 "storage": storage,
                 "pureservice": helpdesk,
                 **{transport.name: transport for transport in transports},
-                **({"digipost": digipost} if settings.DIGIPOST_CAMPAIGN_USER else {}),
+                **({"digipost": digipost} if settings.sends_letters else {}),
             },
             clock,
         ),

@@ -704,9 +704,13 @@ class Settings(BaseSettings):
         return self.DIGIPOST_NOT_REACHED.split(",") if self.DIGIPOST_NOT_REACHED else []
 
     @property
+    def sends_letters(self) -> bool:
+        return bool(self.DIGIPOST_CAMPAIGN_USER)
+
+    @property
     def makes_tickets(self) -> bool:
         """Whether anybody may get a ticket of their own."""
-        by_letter = bool(self.DIGIPOST_CAMPAIGN_USER) and "ticket" in self.ways_on
+        by_letter = self.sends_letters and "ticket" in self.ways_on
         return bool(self.TICKET_CAMPAIGN_USER) or by_letter
 
     @property

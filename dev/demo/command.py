@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     console.print("Starting storage, Pureservice, a mail server, Digipost and the app …")
     with Playground(
         folder,
-        letters=by_letter.DIGIPOST,
+        by_letter.DIGIPOST,
         TICKET_RELATION=by_ticket.RELATION,
         DIGIPOST_NOT_REACHED=by_letter.NOT_REACHED,
     ) as playground:

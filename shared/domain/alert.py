@@ -84,9 +84,9 @@ class Alert:
         return cls._of(Cause.UNCERTAIN, campaign, str(campaign.round))
 
     @classmethod
-    def letter_job(cls, campaign: Campaign, number: int, what: str) -> "Alert":
-        """Once for each thing that may happen to a job."""
-        return cls._of(Cause.LETTER_JOB, campaign, f"{number}-{what}", what)
+    def letter_job(cls, campaign: Campaign, number: int, what: str, uploads: int = 1) -> "Alert":
+        """Once for each thing that may happen to a job; anew when it has been uploaded again."""
+        return cls._of(Cause.LETTER_JOB, campaign, f"{number}-{what}-{uploads}", what)
 
     @classmethod
     def receipt(cls, fingerprint: str, what: str) -> "Alert":

@@ -110,6 +110,10 @@ class Job:
     def did(self, step: str) -> "Job":
         return replace(self, steps=self.steps | {step})
 
+    def again(self, now: datetime) -> "Job":
+        """The job, to be uploaded once more: what people were told of the last time is over."""
+        return replace(self.to(JobState.READY, now), steps=frozenset({MAY_BE_THERE}))
+
 
 def job_id(installation: str, partition: str, nonce: str, kind: JobKind, number: int) -> str:
     """E.g. `kommune.20417-1.3fa9c2d1.send-2`: it tells whose it is, and of which campaign.

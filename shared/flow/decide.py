@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from shared.domain.delivery import Outcome, Reason, Status
-from shared.domain.letter_job import MAY_BE_THERE, REFUSED_ONCE, Job, JobKind, JobState
+from shared.domain.letter_job import REFUSED_ONCE, Job, JobKind, JobState
 from shared.errors import ClashError
 from shared.ledger import Ledger
 from shared.ledger.jobs import Ends
@@ -59,12 +59,12 @@ async def decide(
 
 
 async def _decided(job: Job, decision: Decision, ledger: Ledger, clock: Clock) -> Job:
-    job = replace(job, steps=job.steps - {REFUSED_ONCE})
     log.info("letters.decided job_id=%s decision=%s", job.id, decision)
     if decision is Decision.RECEIVED:
-        return await ledger.jobs.save(job.to(JobState.UPLOADED, clock()))
+        there = replace(job, steps=job.steps - {REFUSED_ONCE})
+        return await ledger.jobs.save(there.to(JobState.UPLOADED, clock()))
     if decision is Decision.NOT_RECEIVED:
-        return await ledger.jobs.save(job.did(MAY_BE_THERE).to(JobState.READY, clock()))
+        return await ledger.jobs.save(job.again(clock()))
     outcome = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
     async for some in ledger.jobs.owned(job):
         await ledger.jobs.finish(job.partition, [Ends(one, outcome) for one in some], clock())

@@ -76,7 +76,12 @@ async def letters(
     settings: Settings,
     clock: Clock,
 ) -> None:
-    """One round over the campaigns whose letters are under way. One that fails stops no other."""
+    """One round over the campaigns whose letters are under way. One that fails stops no other.
+
+    Does nothing, and asks nobody, where no letters are sent.
+    """
+    if not settings.sends_letters:
+        return
     until = clock() + _LONGEST
     active = [
         campaign
@@ -327,7 +332,8 @@ class _Mover:
             await self.ledger.jobs.free(job)
             return await self._to(job, JobState.ABANDONED)
         if self.settings.DIGIPOST_REUPLOAD == "auto":
-            return await self._to(job, JobState.READY, steps=job.steps | {MAY_BE_THERE})
+            log.info("letters.job job_id=%s state=%s", job.id, JobState.READY)
+            return await self.ledger.jobs.save(job.again(self.clock()))
         return await self._tell(job, "unknown")
 
     async def _see_to(self, job: Job) -> None:
@@ -359,7 +365,7 @@ class _Mover:
             parts=sum(one.kind is job.kind and one.round == job.round for one in jobs),
             by_hand=self.settings.DIGIPOST_APPROVE == "portal",
         )
-        name = f"{self.campaign.run}/digipost-{job.number}-{what}"
+        name = f"{self.campaign.run}/digipost-{job.number}-{what}-{job.uploads}"
         try:
             await post_once(self.builder.helpdesk, self.campaign.ticket_id, name, html)
         except PermanentError as error:  # the report tells of it all the same
@@ -372,7 +378,7 @@ class _Mover:
             return job
         log.warning("letters.%s job_id=%s", what, job.id)
         await self.ledger.alerts.raised(
-            Alert.letter_job(self.campaign, job.number, what), self.clock()
+            Alert.letter_job(self.campaign, job.number, what, job.uploads), self.clock()
         )
         return await self.ledger.jobs.save(job.did(what))
 

@@ -73,7 +73,7 @@ async def receipts(
     Receipts of jobs that are none of ours are left alone. Where no letters are sent, there is no
     area to look into.
     """
-    if not settings.DIGIPOST_CAMPAIGN_USER:
+    if not settings.sends_letters:
         return
     if await watch.closed_until("digipost", clock()) > clock():
         return
@@ -153,7 +153,7 @@ def folder_of_stray(content: str) -> str:
 async def _keep_stray(
     name: str, data: bytes, what: str, ledger: Ledger, files: Files, now: datetime
 ) -> None:
-    """Kept in our store, left where it lies, told of once, and not fetched again."""
+    """Kept in our store, left where it lies, and told of once."""
     content = sha256(data).hexdigest()
     await files.put(f"{folder_of_stray(content)}/receipt.zip", data)
     await ledger.alerts.raised(Alert.receipt(content[:16], what), now)

@@ -131,9 +131,7 @@ class _Keeper:
 
     @property
     def is_on(self) -> bool:
-        return self.settings.DIGIPOST_REGISTER == "on" and bool(
-            self.settings.DIGIPOST_CAMPAIGN_USER
-        )
+        return self.settings.DIGIPOST_REGISTER == "on" and self.settings.sends_letters
 
     async def under_way(self) -> Survey | None:
         survey = await self.ledger.register.survey()
@@ -148,10 +146,8 @@ class _Keeper:
             await do()
         except UtsendelseError as error:
             log.warning("register.postponed because=%s", error)
-        except Exception:
+        finally:  # a bug is met again in a minute
             await self.ledger.reports.release(REGISTER, claim)
-            raise
-        await self.ledger.reports.release(REGISTER, claim)
 
     # --- a round begins ---
 

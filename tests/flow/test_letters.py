@@ -7,6 +7,7 @@ import pytest
 from dev.pureservice.seed import add_list, add_member, add_user, national_id
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import JobState
+from shared.flow.decide import Decision, decide
 from tests.flow.letter_house import LetterHouse
 
 HOME = {"streetAddress": "Ærøygata 1", "postalCode": "0155", "city": "Oslo", "country": "Norge"}
@@ -294,3 +295,26 @@ async def test_receipts_in_any_order_and_twice_change_nothing(make_letters):
     await house.receipts()
     assert {name: dict(table.rows) for name, table in house.tables.items()} == before
     assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_where_no_letters_are_sent_the_timers_ask_nobody(make_letters):
+    house = make_letters()
+    house.settings = house.settings.model_copy(update={"DIGIPOST_CAMPAIGN_USER": ""})
+    house.area = None  # whoever asked it would fail
+    house.watch = None
+    await house.letters()
+    await house.receipts()
+    assert not any(table.rows for table in house.tables.values())
+
+
+async def test_a_second_upload_that_is_lost_is_told_of_like_the_first(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari")
+    for times in (1, 2):
+        house.area.breaks_after = 10
+        for _ in range(45):
+            await house.minute(desk=False)
+        told = [note for note in house.notes(number) if "Vi vet ikke om Digipost" in note]
+        assert len(told) == times
+        one = await house.campaign(number)
+        await decide(one.id, 1, Decision.NOT_RECEIVED, ledger=house.ledger, clock=house.clock)

@@ -176,9 +176,11 @@ class Line:
             self._again, self._times = same, _REPETITIONS
         if trouble is Trouble.REFUSED:
             raise refused
-        answer = await carry_out()
-        if trouble is Trouble.AFTER:
-            self.stop()
+        try:
+            answer = await carry_out()
+        finally:  # it may have been no
+            if trouble is Trouble.AFTER:
+                self.stop()
         if trouble is Trouble.LOST:
             raise lost
         return lie() if trouble is Trouble.LIE else answer

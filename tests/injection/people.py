@@ -352,7 +352,7 @@ async def settle_over_http(town: Town, number: int) -> bool:
         ]
         if ids:
             body = {"sent": sent, "deliveries": ids}
-            done &= await _ask(town, "settle_uncertain", body, campaign=campaign.id)
+            done &= await ask(town, "settle_uncertain", body, campaign=campaign.id)
     return done
 
 
@@ -397,15 +397,15 @@ async def the_day_passes(town: Town, number: int) -> bool:
 
 def erase(address: str) -> Asks:
     async def do(town: Town, number: int) -> bool:
-        found = await _ask(town, "find_person", {"address": address})
-        return found and await _ask(town, "erase_person", {"address": address})
+        found = await ask(town, "find_person", {"address": address})
+        return found and await ask(town, "erase_person", {"address": address})
 
     return do
 
 
 def suppress(address: str) -> Asks:
     async def do(town: Town, number: int) -> bool:
-        return await _ask(town, "suppress", {"address": address, "reason": "by_hand"})
+        return await ask(town, "suppress", {"address": address, "reason": "by_hand"})
 
     return do
 
@@ -414,7 +414,7 @@ def put_the_logo(town: Town, number: int) -> None:
     _in_memory(town).blobs["campaigns"]["letterheads/vaapen.png"] = b"PNG"
 
 
-async def _ask(town: Town, function: str, body: object, **route: str) -> bool:
+async def ask(town: Town, function: str, body: object, **route: str) -> bool:
     content = json.dumps(body).encode()
     request = HttpRequest("POST", "http://127.0.0.1/", route_params=route, body=content)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.domain.campaign import Campaign, Phase
+from shared.domain.campaign import LETTERS, Campaign, Phase
 from shared.domain.delivery import Delivery, Reason, Status
 from shared.flow.wording import REFERENCE
 from tests.flow.conftest import House
@@ -37,6 +37,7 @@ class Script:
     name: str
     scene: Callable[[Town], int]  #: sets it up; the number of the campaign's ticket
     people: tuple[Deed, ...] = ()
+    watchful: tuple[Deed, ...] = ()  #: what is done from the beginning, whenever they see that
     accidents: tuple[Accident, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     # what must have come of it
@@ -47,6 +48,7 @@ class Script:
     in_doubt: int = 0  #: so many are uncertain, by accident
     at_most: int = 1  #: so many messages to each
     files: bool = True  #: go with the report
+    patience: int = PATIENCE
     over: Callable[[Town, int], Awaitable[bool]] = nothing_more
 
     def __str__(self) -> str:
@@ -60,11 +62,11 @@ class Script:
         """
         self._prepare(town, number)
         waiting, happened, idle = deque(self.people), 0, 0
-        standing: list[Deed] = []
+        standing = [*self.watchful]
         for _ in range(60):
             for deed in standing:
-                if deed.when(town, number):
-                    deed.do(town, number)
+                if deed.when(town, number) and (answer := deed.do(town, number)) is not None:
+                    await answer
             while waiting and waiting[0].when(town, number):
                 answer = waiting[0].do(town, number)
                 if answer is not None and not await answer:
@@ -78,7 +80,7 @@ class Script:
                 return
             before, happened = happened, len(town.course.met) - len(waiting)
             idle = idle + 1 if happened == before else 0
-            town.house.clock.tick(minutes=1 if idle < PATIENCE else 11)
+            town.house.clock.tick(minutes=1 if idle < self.patience else 11)
         phases = [str(one.phase) for one in await campaigns(town, number)]
         status = town.house.status(number)
         raise AssertionError(f"not over: {status}, {phases}, {len(waiting)} things to do")
@@ -158,9 +160,10 @@ def attached_to(house: House, number: int) -> Counter[str]:
 def reached(town: Town, campaign: Campaign, deliveries: Iterable[Delivery]) -> Counter[str]:
     """How many messages there are for each delivery of the campaign, wherever they went."""
     found = mails(town, campaign, deliveries)
-    if campaign.channel == "ticket":
+    if campaign.channel in {"ticket", LETTERS}:
         found += messages(town.house, campaign, deliveries)
-    return found
+    ours = {one.id for one in deliveries}
+    return found + Counter({id_: n for id_, n in town.office.delivered.items() if id_ in ours})
 
 
 def mails(town: Town, campaign: Campaign, deliveries: Iterable[Delivery]) -> Counter[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Status
+from tests.injection.letter_scripts import LETTER_SCRIPTS
 from tests.injection.moments import Trouble
 from tests.injection.people import (
     ATTENTION,
@@ -674,7 +675,7 @@ AFTER: Sequence[Script] = (
     Script(
         "forgotten",
         two_and_a_double,
-        (Deed(status_is(SOLVED), let_time_pass(days=2)),),
+        (Deed(status_is(SOLVED), let_time_pass(days=2), again=True),),
         settings={"RETENTION_DAYS": "1"},
         over=forgotten,
     ),
@@ -692,4 +693,4 @@ BESIDE: Sequence[Script] = (
     ),
 )
 
-ALL: Sequence[Script] = (*PLAIN, *ACCIDENTS, *BEFORE, *MIDWAY, *AFTER, *BESIDE)
+ALL: Sequence[Script] = (*PLAIN, *ACCIDENTS, *BEFORE, *MIDWAY, *AFTER, *BESIDE, *LETTER_SCRIPTS)

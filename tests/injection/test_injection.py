@@ -23,8 +23,11 @@ REACHES_NOBODY: Mapping[str, str] = {
     "allowance.write()": "the same, and counts",
     "await self.sleep(": "what the others wait with",
     "channel.begins(": "asks who rests, which only matters where there is more than one transport",
-    "_channel(gate, now)).gate_until": "the same",
     "asyncio.to_thread(": "works on what is in memory",
+    "self._begin(file, job, letter,": "the same",
+    "await typeset(letter.to(": "the same",
+    "unfit(pdfs,": "the same",
+    "await _inspected(": "the same",
     "aclosing(": "opens what is inside of it, which is met",
 }
 

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any, Protocol, Self
 
@@ -24,6 +24,7 @@ from shared.bootstrap import Services, bootstrap
 from shared.domain.bounce import Report
 from shared.errors import UtsendelseError
 from tests.flow.conftest import House
+from tests.injection.digipost import Area, Gate, Office
 from tests.injection.loop import Loop
 from tests.injection.memory_storage import Waiting
 from tests.injection.moments import Course, Line, Stop, Trouble
@@ -40,6 +41,8 @@ OUTAGE = (UtsendelseError, AzureError)
 #: What becomes of a message whose function failed, or whose host is gone: `host.json`, and Azure.
 FAILED_AGAIN, GONE_AGAIN = timedelta(seconds=30), timedelta(minutes=10)
 MOST_DEQUEUES = 5
+#: Timers that are not called each round: once a day, and when people want it to be Sunday.
+DAILY, WEEKLY = {"forget"}, {"register"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Town:
     course: Course
     mailbox: Mailbox = field(default_factory=Mailbox)
     came_back: list[Report] = field(default_factory=list)  #: reports of mails that were lost
+    area: Area = field(default_factory=Area)  #: where letters are left
     messages: defaultdict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
     start_anew: bool = False  #: the app has been set up anew
     giving_up: int = 0  #: so many items go to the poison queue before one is served
@@ -88,7 +92,11 @@ class Town:
     pocket: dict[str, Any] = field(default_factory=dict)  #: what people keep in mind
     rounds: int = 0
     ended: int = 0  #: so many processes have
+    _called: dict[str, datetime] = field(default_factory=dict)  #: when a timer was, to its end
     _process: AsyncExitStack | None = None
+
+    def __post_init__(self) -> None:
+        self.office = Office(self.area)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -123,7 +131,11 @@ class Town:
     async def _start(self) -> None:
         gate = MailGate(self.mailbox, self._line)
         services = self._services(self._line, self._loop.listen(gate.connect))
-        services = replace(services, inbox=Inbox(self.came_back, self._line))
+        services = replace(
+            services,
+            inbox=Inbox(self.came_back, self._line),
+            digipost=Gate(self.area, self._line),
+        )
         self.app.module.services = services  # type: ignore[attr-defined]
         self._process = AsyncExitStack()
         self._process.push_async_callback(services.helpdesk.close)
@@ -162,11 +174,29 @@ class Town:
         """
         self.rounds += 1
         for function in self.app.functions:
-            if function.kind == "timerTrigger":
+            if function.kind == "timerTrigger" and self._is_due(function.name):
                 with suppress(Stop, *OUTAGE):
                     await self.call(function.name)
+                    self._called[function.name] = self.house.clock()
             elif function.kind == "queueTrigger":
                 await self._serve(function.name, function.trigger["queueName"])
+            if self.office.begins():
+                await self._tell_who_is_who()
+                self.office.a_round()
+
+    def _is_due(self, timer: str) -> bool:
+        day_ago = self.house.clock() - timedelta(days=1)
+        today = timer in DAILY and self._called.get(timer, day_ago) > day_ago
+        return timer not in WEEKLY and not today
+
+    async def _tell_who_is_who(self) -> None:
+        """Digipost knows people; it is asked about deliveries, and about members."""
+        stands, world = self.office.stands, self.house.world
+        for row in world.all("emailaddress"):
+            self.office.people[f"user:{row.get('userId')}"] = stands.get(row["email"], "user")
+        for campaign in await self.eyes.ledger.campaigns.active():
+            async for one in self.eyes.ledger.deliveries.all(campaign.id):
+                self.office.people[one.id] = stands.get(one.recipient.address, "user")
 
     async def _serve(self, function: str, queue: str) -> None:
         now = self.house.clock()
