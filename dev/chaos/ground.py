@@ -6,18 +6,22 @@ import signal
 import socket
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from azure.core.exceptions import AzureError
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 from azure.storage.queue import QueueClient
 from pydantic import SecretStr
 
 from dev import process
 from dev.azurite import Azurite, connection_string
 from dev.chaos.proxy import SlowProxy
+from dev.digipost import Switches
+from dev.host.timers import CONTAINER
 from dev.mail import MailSink
 from dev.playground import Child, Playground, free_port
 from dev.pureservice import behaviour
@@ -41,8 +45,15 @@ class Ground(Playground):
 
     lines_kept = 200_000  # all of them: what is wrong shows when it is over
 
-    def __init__(self, folder: Path, seed: int, visibility: int, **settings: str) -> None:
-        super().__init__(folder, **settings)
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        visibility: int,
+        letters: Switches | None = None,
+        **settings: str,
+    ) -> None:
+        super().__init__(folder, letters, **settings)
         self._seed = seed
         self._random = Random(f"{seed}/items")
         self._visibility = visibility
@@ -125,10 +136,24 @@ class Ground(Playground):
         finally:
             simulator.send_signal(signal.SIGCONT)
 
-    def copy_items(self, queue: str, stale: bool) -> int:
+    def free_timers(self) -> None:
+        """As if the locks that a dead host has on its timers had run out.
+
+        The other one may have had some, so that both may be at the same for a moment.
+        """
+        client = BlobServiceClient.from_connection_string(self.azurite.connection_string)
+        with client, contextlib.suppress(AzureError):  # those of a storage that is away run out
+            container = client.get_container_client(CONTAINER)
+            for name in container.list_blob_names(name_starts_with="locks/"):
+                with contextlib.suppress(AzureError):  # nobody had it
+                    lease = BlobLeaseClient(container.get_blob_client(name))
+                    lease.break_lease(lease_break_period=0)
+
+    def copy_items(self, queue: str, stale: bool, once: Sequence[str] = ()) -> int:
         """Put what is to be had on the queue there a second time; how many.
 
-        Some of what was there earlier come along. `stale`: only those, as nothing else is left.
+        Some of what was there earlier come along; `once` was there, seen by us or not. `stale`:
+        only those, as nothing else is left.
         """
         client = QueueClient.from_connection_string(
             self.azurite.connection_string, queue, retry_total=0
@@ -136,8 +161,9 @@ class Ground(Playground):
         copied = 0
         with client, contextlib.suppress(AzureError):  # none, while storage is away
             now = [item.content for item in client.peek_messages(max_messages=_PEEKED)]
-            earlier = self._random.sample(self._items, min(_EARLIER, len(self._items)))
-            if not (now or stale):
+            known = [*self._items, *once]
+            earlier = self._random.sample(known, min(_EARLIER, len(known)))
+            if not (now or stale or once):
                 return 0
             self._items += now
             for item in [*now[:_COPIES], *earlier]:

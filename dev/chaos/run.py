@@ -1,7 +1,9 @@
 """A run: do what the plan says while the campaign goes on, until it is over."""
 
 import asyncio
+import contextlib
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,19 +14,27 @@ from typing import Self
 from rich.console import Console
 
 from dev.chaos.ground import Ground
-from dev.chaos.plan import Act, Moment
+from dev.chaos.letters import Letters
+from dev.chaos.plan import Act, Moment, Window
 from dev.playground import Child
 from shared.bootstrap import Services, bootstrap
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Delivery, OpenDelivery, Status
 from shared.errors import StorageError
+from shared.flow.enqueue import DeliverItem
 
 _LOOK_EVERY, _SAY_EVERY = 0.15, 5.0
+#: A job is in a window for a few requests to storage.
+_LOOK_AT_JOBS_EVERY = 0.05
+#: After so many time limits nobody is still at an upload that was broken off.
+_PATIENCE_OF_A_PERSON = 2
 #: Only one of these is as it should be; nobody will help a campaign out of the others here.
 _OVER = frozenset({Phase.DONE, Phase.CANCELLED, Phase.BLOCKED, Phase.PAUSED})
 #: What was copied last may be worked on for so long after the campaign is over.
 _LAST_ITEMS = 5
 _NOTHING_VISIBLE = 3.0
+#: From when it is known who goes on by mail until the first has got one.
+_NOBODY_MAILED = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,9 @@ class Seen:
     id: str = ""
     phase: Phase | None = None
     statuses: Counter[Status] = field(default_factory=Counter)
+    mailed: Collection[
+        str
+    ] = ()  #: of letters, those that were on the queue, as they went on by mail
 
     def share(self, recipients: int) -> float:
         """Of the deliveries, how many have left; what a provider has to answer for has."""
@@ -85,6 +98,11 @@ class Run:
         self._seen = Seen()
         self._services: Services = bootstrap(ground.read_settings())
         self._places = [_Place() for _ in range(2)]
+        self.letters: Letters | None = None
+        if scenario == "digipost":
+            seconds = self._services.settings.DIGIPOST_TIMEOUT_SECONDS
+            simulator = ground.digipost.simulator
+            self.letters = Letters(simulator, _PATIENCE_OF_A_PERSON * seconds)
         self._coming_up, self._storage, self._pureservice = (asyncio.Lock() for _ in range(3))
 
     async def __aenter__(self) -> Self:
@@ -122,26 +140,55 @@ class Run:
     async def _follow(self, moments: Sequence[Moment], acts: asyncio.TaskGroup) -> None:
         began = said = time.monotonic()
         left = list(moments)
+        looked = 0.0
         while not self._seen.over:
-            await self._look()
-            share = self._seen.share(self._recipients)
-            while left and self._seen.phase and left[0].at <= share:
-                acts.create_task(self._act(left.pop(0)))
+            if time.monotonic() >= looked + _LOOK_EVERY:
+                looked = time.monotonic()
+                await self._look()
+            await self._look_at_jobs()
+            for moment in [one for one in left if self._is_now(one)]:
+                left.remove(moment)
+                acts.create_task(self._act(moment))
+            await self._decide()
             self.done.seconds = time.monotonic() - began
             if time.monotonic() >= said + _SAY_EVERY:
                 said = time.monotonic()
                 line = f"{self.done.seconds:4.0f} s  {await self._waits_for()}; {self.done}"
                 self._console.print(line, highlight=False, soft_wrap=True)
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_LOOK_AT_JOBS_EVERY if self.letters else _LOOK_EVERY)
+
+    async def _look_at_jobs(self) -> None:
+        if self.letters and self._seen.id:
+            with contextlib.suppress(StorageError):
+                self.letters.jobs = await self._services.ledger.jobs.of(self._seen.id)
+
+    def _is_now(self, moment: Moment) -> bool:
+        if self._seen.phase is None:
+            return False
+        if moment.window is None or self.letters is None:
+            return moment.at <= self._seen.share(self._recipients)
+        if self._seen.phase is Phase.REPORTING:
+            return True
+        # any time before an upload will do to break it off
+        windows = {moment.window, Window.BUILT} if moment.act is Act.BREAK else {moment.window}
+        return any(self.letters.open_from(round(moment.at), window) for window in windows)
+
+    async def _decide(self) -> None:
+        """What a person must, on a host that is up."""
+        ups = [place.host for place in self._places if place.host and not place.lock.locked()]
+        if self.letters and ups:
+            await asyncio.to_thread(self.letters.decide, self._seen.id, ups[0].url)
 
     async def _look(self) -> None:
         ledger = self._services.ledger
         try:
             found = await ledger.campaigns.on_ticket(self._number)
             if found:
-                rows = ledger.deliveries.all(found[-1].id)
-                statuses = Counter([one.status async for one in rows])
-                self._seen = Seen(found[-1].id, found[-1].phase, statuses)
+                rows = [one async for one in ledger.deliveries.all(found[-1].id)]
+                statuses = Counter(one.status for one in rows)
+                settled = [one for one in rows if one.status is not Status.PLANNED]
+                mailed = [one.id for one in settled if self.letters and one.channel == "email"]
+                self._seen = Seen(found[-1].id, found[-1].phase, statuses, mailed)
         except StorageError:
             return  # it is away just now
 
@@ -170,10 +217,15 @@ class Run:
         )
 
     async def _settle_down(self) -> None:
-        """Until nothing is on the queue any more: what comes too late must do nothing."""
-        queue = self._services.lanes[self._scenario].queue
+        """Until nothing is on the queue any more: what comes too late must do nothing.
+
+        And until Digipost has done all that it was given, asked for or not.
+        """
+        while self.letters and not self.letters.digipost_is_done:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(_LOOK_EVERY)
+        queue = self._services.lanes["ticket" if self._scenario == "ticket" else "email"].queue
         deadline = time.monotonic() + _LAST_ITEMS
-        while time.monotonic() < deadline:
+        while queue and time.monotonic() < deadline:
             try:
                 if not await queue.length():
                     break
@@ -189,7 +241,7 @@ class Run:
             return
         match moment.act:
             case Act.KILL:
-                await self._kill(moment.host, moment.seconds)
+                await self._kill(self._place_of(moment), moment.seconds)
             case Act.RESTART:
                 async with self._storage:
                     await asyncio.to_thread(self._ground.restart_storage, moment.seconds)
@@ -200,17 +252,33 @@ class Run:
                     await self._ground.pause_pureservice(moment.seconds)
                 self.done.pauses += 1
             case Act.COPY:
-                await self._copy(stale=moment.at == 1)
+                await self._copy(stale=moment.window is None and moment.at == 1)
+            case Act.BREAK:
+                if self.letters:
+                    self.letters.break_next()
 
-    async def _kill(self, wanted: int, down: float) -> None:
-        """Kill that one, or the other where it is down already, and put another in its place."""
+    def _place_of(self, moment: Moment) -> "_Place":
+        """Where it is to be, or the other where that is down already."""
         ups = [place for place in self._places if not place.lock.locked()]
-        place = self._places[wanted] if self._places[wanted] in ups or not ups else ups[0]
+        wanted = self._places[moment.host]
+        if self.letters and moment.window and moment.window is not Window.ONWARDS:
+            at_it = self.letters.at_it(moment.window, [p.host for p in ups if p.host])
+            wanted = next((place for place in ups if place.host is at_it), wanted)
+        return wanted if wanted in ups or not ups else ups[0]
+
+    async def _kill(self, place: "_Place", down: float) -> None:
+        """Kill the one there, and put another in its place."""
         async with place.lock:
             if self._seen.over or place.host is None:
                 return
             await asyncio.to_thread(place.host.kill)
             self.done.kills += 1
+            if self.letters:
+                await self._look_at_jobs()
+                self.letters.left_behind += Counter(
+                    one.state for one in self.letters.jobs if one.open
+                )
+                await asyncio.to_thread(self._ground.free_timers)
             await asyncio.sleep(self._ground.proxy.longest)
             self.done.at_kills |= await self._standing()
             await asyncio.sleep(down)
@@ -229,19 +297,26 @@ class Run:
 
     async def _copy(self, stale: bool) -> None:
         settings = self._services.settings
-        by_email = self._scenario == "email"
-        queue = settings.DELIVER_EMAIL_QUEUE if by_email else settings.DELIVER_TICKET_QUEUE
-        deadline = time.monotonic() + _NOTHING_VISIBLE
+        by_ticket = self._scenario == "ticket"
+        queue = settings.DELIVER_TICKET_QUEUE if by_ticket else settings.DELIVER_EMAIL_QUEUE
+        deadline = time.monotonic() + (_NOBODY_MAILED if self.letters else _NOTHING_VISIBLE)
         while time.monotonic() < deadline:
-            if copied := await asyncio.to_thread(self._ground.copy_items, queue, stale):
+            once = [self._item(one) for one in self._seen.mailed]
+            if copied := await asyncio.to_thread(self._ground.copy_items, queue, stale, once):
                 self.done.copies += copied
                 return
             await asyncio.sleep(_LOOK_EVERY)
+
+    def _item(self, delivery: str) -> str:
+        """As it lies on the queue."""
+        item = DeliverItem(campaign=self._seen.id, delivery=delivery)
+        return b64encode(item.model_dump_json().encode()).decode("ascii")
 
     # --- when it is over ---
 
     async def _end(self) -> Ended:
         await self._look()
+        await self._look_at_jobs()
         deliveries = self._services.ledger.deliveries
         killed = await self._lost(self.done.at_kills)
         return Ended(

@@ -1,7 +1,7 @@
 """What the outside world got, beside what the ledger says of it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dev.pureservice.seed import comparable
@@ -31,20 +31,29 @@ class Verdict:
         ]
 
 
+def by_address(delivery: Delivery) -> str:
+    return comparable(delivery.recipient.address)
+
+
+def by_member(delivery: Delivery) -> str:
+    return delivery.recipient.member
+
+
 def judge(
     expected: Collection[str],
     reached: Mapping[str, int],
     ledger: Iterable[Delivery],
     in_flight: Collection[str],
+    who: Callable[[Delivery], str] = by_address,
 ) -> Verdict:
-    """Everybody by address; `reached` is how many times each got it, seen from outside of the app.
+    """Everybody as `who` has them; `reached` is how many times each got it, seen from outside.
 
     Whoever did not get it has a row that says *failed* and why, or *uncertain*; anything else is
     *never*. Only what was `in_flight` when something went down may be uncertain.
     """
     rows: dict[str, list[Delivery]] = defaultdict(list)
     for delivery in ledger:
-        rows[comparable(delivery.recipient.address)].append(delivery)
+        rows[who(delivery)].append(delivery)
     wrong: dict[str, list[str]] = defaultdict(list)
     for address in sorted({*expected, *reached, *rows}):
         times, own = reached.get(address, 0), rows[address]

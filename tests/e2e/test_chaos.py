@@ -9,34 +9,47 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from dev import chaos
-from dev.chaos.plan import Act, plan
+from dev.chaos.letters import Letters
+from dev.chaos.plan import Act, Window, plan, plan_letters
 from dev.chaos.proxy import SlowProxy
-from dev.chaos.verdict import judge
+from dev.chaos.verdict import by_member, judge
+from dev.digipost import DigipostSimulator
+from dev.digipost.sim import Delivered
 from shared.domain.delivery import Delivery, Reason, Status
 from shared.domain.recipient import Recipient
 
-_SHORT = "--recipients 24 --kills 2 --seed 210 --rate 200"
+_SHORT = {
+    # those who are not in Digipost get mails, as those of a campaign by e-mail do
+    "digipost": "--recipients 12 --kills 1 --seed 298 --rate 200 --jobs 1 --answer 1",
+    "ticket": "--recipients 24 --kills 1 --seed 210 --rate 200",
+}
 _PATIENCE = 30  # seconds; only ever spent by a test that fails
 _QUICK = "--lease 13 --grace 1 --release-again 3 --visibility 2"
 
 
-@pytest.mark.parametrize("scenario", ["email", "ticket"])
+@pytest.mark.parametrize("scenario", _SHORT)
 def test_killed_hosts_restarted_storage_and_copied_items_cost_nobody_anything(scenario, capsys):
-    status = chaos.main([*_SHORT.split(), *_QUICK.split(), "--scenario", scenario])
+    status = chaos.main([*_SHORT[scenario].split(), *_QUICK.split(), "--scenario", scenario])
     said = capsys.readouterr().out
     assert status == 0, said
-    assert "seed 210" in said
+    recipients, kills, seed = (int(number) for number in _SHORT[scenario].split()[1:6:2])
+    assert f"seed {seed}" in said
     figures = {
         what: int(count) for what, count in re.findall(r"^  (\w[\w ]+?)  +(\d+)\b", said, re.M)
     }
-    assert (figures["Recipients"], figures["Kills"]) == (24, 2), said
+    assert (figures["Recipients"], figures["Kills"]) == (recipients, kills), said
     assert (figures["Reached twice"], figures["Never reached"]) == (0, 0)
     assert min(figures["Storage restarts"], figures["Pureservice paused"]) >= 1
     assert figures["Items copied"] > 0
+    if scenario == "digipost":
+        assert figures["By Digipost"] > 0
+        assert figures["Uploads broken off"] == 1
 
 
 # --- what it would tell ---
@@ -88,6 +101,36 @@ def test_somebody_on_no_list_must_get_nothing():
     assert any(fault.startswith("on no list") for fault in verdict.faults)
 
 
+def letter_to(delivery: Delivery) -> Delivered:
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+    return Delivered("job", delivery.id, delivery.id, (), (), (), "WEB", at, "navn")
+
+
+@pytest.mark.parametrize(
+    ("channel", "letters", "mails", "says"),
+    [
+        ("digipost", 1, 0, []),
+        ("email", 0, 1, []),
+        ("digipost", 2, 0, ["got twice, says Digipost", "reached twice"]),
+        ("digipost", 1, 1, ["by mail, says the ledger, or not", "reached twice"]),
+        ("email", 1, 0, ["by Digipost, says the", "by mail, says the ledger, or not"]),
+        ("digipost", 0, 0, ["by Digipost, says the ledger, or not", "never reached"]),
+    ],
+)
+def test_a_letter_and_a_mail_are_two_and_the_ledger_says_which(
+    channel, letters, mails, says, tmp_path
+):
+    simulator = DigipostSimulator(tmp_path)
+    sent = replace(row(Status.SENT), channel=channel)
+    simulator.delivered = [letter_to(sent)] * letters
+    looks, by_mail = Letters(simulator, patience=0), Counter({"kari@example.no": mails})
+    verdict = judge({"user:1"}, looks.reached([sent], by_mail), [sent], set(), by_member)
+    told = sorted(verdict.faults + looks.faults([sent], by_mail))
+    assert len(told) == len(says), told
+    for fault, begins in zip(told, says, strict=True):
+        assert fault.startswith(begins)
+
+
 # --- what it does ---
 
 
@@ -98,10 +141,21 @@ def test_a_plan_has_as_many_kills_as_asked_for_and_all_that_comes_with_them(seed
     assert moments != plan(seed + 1, 10)
     acts = Counter(moment.act for moment in moments)
     assert acts[Act.KILL] == 10
-    assert min(acts[act] for act in Act) >= 1
+    assert min(acts[act] for act in Act if act is not Act.BREAK) >= 1
     assert [moment.at for moment in moments] == sorted(moment.at for moment in moments)
     kills = [moment.at for moment in moments if moment.act is Act.KILL]
     assert (kills[0], kills[-1]) == (0, 1), "none while it is planned, or none at the end"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_window_of_a_letter_job_has_a_kill_before_one_has_two(seed):
+    moments = plan_letters(seed, len(Window) + 1, asked=6)
+    assert moments == plan_letters(seed, len(Window) + 1, asked=6)
+    kills = Counter(moment.window for moment in moments if moment.act is Act.KILL)
+    assert sorted(kills.values()) == [1] * (len(Window) - 1) + [2]
+    assert {moment.act for moment in moments} == set(Act)
+    broken = [moment.at for moment in moments if moment.act is Act.BREAK]
+    assert max(broken) > 6, "no letters are broken off, only questions"
 
 
 class Storage(socketserver.ThreadingTCPServer):
