@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import shutil
 import socket
 import subprocess
 import threading
@@ -61,6 +62,8 @@ def main(argv: list[str]) -> int:
         env |= {"IDENTITY_ENDPOINT": IDENTITY_ENDPOINT, "IDENTITY_HEADER": IDENTITY_HEADER}
     if options.letters:
         wanted.append("digipost")
+        # as everything else it begins empty, or yesterday's jobs would stand there as today's
+        shutil.rmtree(WORK / "digipost" / "area", ignore_errors=True)
         env |= _letter_settings()
     parts = {name: part for name, part in PARTS.items() if name not in SIMULATORS or name in wanted}
     if taken := [port for _, ports in parts.values() for port in ports if _listens(port)]:

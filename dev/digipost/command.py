@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from dev.process import wait_until
 from dev.setup import WORK
 
-from . import population, sim
+from . import control, population, sim
 from .area import USER
 from .running import RunningDigipost
 from .sim import DigipostSimulator
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dev digipost",
         description="Serve Digipost's area over SFTP on 127.0.0.1, and work through its jobs."
-        f"\n\n{population.__doc__}\n{sim.__doc__}",
+        f"\n\n{control.__doc__}\n{population.__doc__}\n{sim.__doc__}",
         epilog="Every switch:\n"
         + "\n".join(
             f"  {name} ({_values(field)}) {field.description or ''}".rstrip()

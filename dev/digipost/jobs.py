@@ -47,6 +47,7 @@ class Recipient:
     birth_date: str = ""
     phone: str = ""
     email: str = ""
+    country: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ def _recipient(element: etree._Element) -> Recipient:
         name=" ".join(words).strip(),
         lines=tuple(lines),
         postal_code=place.findtext("d:postnummer", "", _NS),
+        country=place.findtext("d:land", "", _NS),
         city=place.findtext("d:poststed", "", _NS),
         birth_date=element.findtext("d:foedselsdato", "", _NS),
         phone=element.findtext("d:telefonnummer", "", _NS),

@@ -13,6 +13,7 @@ unhappy path. The rules are for those who are in no table:
                             Ikkebruker: known · Ukjent: nobody · Fleretreff: FLERE_TREFF ·
                             Reservert: nobody, by name and address at least · Vasket: found, with
                             vasket true · Ugyldig: UGYLDIG_NAVN_ADRESSE · Uspesifisert: USPESIFISERT
+                            Abroad: nobody, since Posten's register is of Norway.
                             No street: MANGELFULL_ADRESSE. Not four digits: UGYLDIG_POSTNUMMER.
                             Not ddMMyy: UGYLDIG_FOEDSELSDATO.
 
@@ -32,6 +33,7 @@ from stdnum.no import fodselsnummer, orgnr
 
 from .jobs import Recipient
 
+_NORWAY = {"", "NO", "NORGE", "NORWAY"}
 USER, KNOWN, NOBODY, INVALID = "DIGIPOST", "IDENTIFISERT", "UIDENTIFISERT", "UGYLDIG"
 Status = Literal["DIGIPOST", "IDENTIFISERT", "UIDENTIFISERT", "UGYLDIG"]
 
@@ -137,6 +139,8 @@ class Population:
             return _invalid("UGYLDIG_NAVN_ADRESSE")
         if "uspesifisert" in words:
             return _invalid("USPESIFISERT")
+        if asked.country.upper() not in _NORWAY:
+            return Outcome(status=NOBODY)
         if not re.fullmatch("[0-9]{4}", asked.postal_code):
             return _invalid("UGYLDIG_POSTNUMMER")
         if asked.birth_date and not _ddmmyy(asked.birth_date):

@@ -44,9 +44,10 @@ class Cover:
     @property
     def lines(self) -> tuple[str, ...]:
         address = self.address
-        city = f"{address.postal_code} {address.city}".strip()
-        lines = [self.name, *address.lines, city]
-        if not address.in_norway:
+        lines = [self.name, *address.lines]
+        if address.in_norway:
+            lines.append(f"{address.postal_code} {address.city}".strip())
+        else:  # code and city are among the lines, as the country has them
             lines.append((self.country or address.country).upper())
         return tuple(line[:_LINE_LENGTH] for line in lines if line.strip())
 

@@ -267,7 +267,12 @@ class Builder:
         purpose: Purpose,
         built: Built,
     ) -> JobRecipient | None:
-        """The delivery's recipient in a job; None, and put out, when there is nothing to go by."""
+        """The delivery's recipient in a job; None, and put out, when there is nothing to go by, or
+        the test list no longer lets them through.
+        """
+        if not Ways.of(self.settings).lets_through(opened.recipient):
+            built.put_out.append(Ends(opened, Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST)))
+            return None
         found = identify(addressee, known, purpose) if addressee else None
         if found is None:
             built.put_out.append(Ends(opened, Outcome(Status.SKIPPED, Reason.NO_IDENTITY)))

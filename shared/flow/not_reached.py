@@ -53,14 +53,17 @@ class Ways:
             tried.add(PRINT)
         return next((way for way in self.open_to(recipient) if way not in tried), "")
 
+    def lets_through(self, recipient: Recipient) -> bool:
+        """Whether the test list does. Whoever has no address is on it only where everybody is."""
+        allowed, address = self.settings.allowed, recipient.address
+        return allowed.allows(address) if address else allowed.everybody
+
     def _leads_to(self, way: str, recipient: Recipient) -> bool:
+        if way == LIST or not self.lets_through(recipient):
+            return False
         if way == PRINT:
             return bool(recipient.addressee and recipient.addressee.postal)
-        if way == LIST:
-            return False
-        address = recipient.address
-        allowed = bool(address) and self.settings.allowed.allows(address)
-        return allowed and address not in self.suppressed
+        return bool(recipient.address) and recipient.address not in self.suppressed
 
 
 async def go_on(campaign: Campaign, ledger: Ledger, settings: Settings, now: datetime) -> int:

@@ -105,7 +105,9 @@ def _paper_cells(delivery: Delivery, remark: str, file: str) -> Sequence[str]:
     where: Sequence[str] = ("",) * 7
     if postal:
         lines = (*postal.lines, "", "", "", "")[:4]
-        where = (*lines, postal.postal_code, postal.city, country_name(postal.country))
+        # abroad they are among the lines
+        city = (postal.postal_code, postal.city) if postal.in_norway else ("", "")
+        where = (*lines, *city, country_name(postal.country))
     return (
         without_national_ids(recipient.name),
         *where,

@@ -53,7 +53,7 @@ REASON = {
     Reason.BAD_DOCUMENT: "Digipost godtar ikke dokumentet",
     Reason.NOT_PRINTED: "Brevet eller postadressen egner seg ikke for utskrift",
     Reason.NO_RESULT: "Digipost har ikke svart på hvordan det gikk",
-    Reason.NO_IDENTITY: "Har ikke lenger noe vi kan finne dem med",
+    Reason.NO_IDENTITY: "Har ikke lenger noe å finne mottakeren med",
 }
 
 #: The same where every recipient gets a ticket.
@@ -81,12 +81,12 @@ WAYS = {LETTERS: "Digipost", "print": "Utskrift", "email": "E-post", "ticket": "
 #: How far a letter job has come.
 JOB_STATE = {
     JobState.DRAFT: "blir satt sammen",
-    JobState.READY: "venter på å bli levert til Digipost",
+    JobState.READY: "venter på å bli lastet opp til Digipost",
     JobState.UPLOADING: "er på vei til Digipost",
     JobState.UNKNOWN: "vi vet ikke om Digipost har fått den",
-    JobState.UPLOADED: "levert til Digipost",
+    JobState.UPLOADED: "lastet opp til Digipost",
     JobState.RECEIVED: "mottatt av Digipost",
-    JobState.PROVISIONAL: "klar hos Digipost, men ikke levert videre",
+    JobState.PROVISIONAL: "kontrollert av Digipost, men ikke levert",
     JobState.ANSWERED: "ferdig behandlet av Digipost",
     JobState.DONE: "ferdig behandlet av Digipost",
     JobState.FAILED: "avvist av Digipost; ingen i jobben fikk brevet",
@@ -135,7 +135,7 @@ LEFT_OUT = {
     LeftOutReason.SUPPRESSED: "Adressen er sperret",
     LeftOutReason.MISSING_VALUE: "Meldingen nevner noe som ikke er registrert på mottakeren",
     LeftOutReason.GONE: "Finnes ikke lenger i Pureservice",
-    LeftOutReason.NO_IDENTITY: "Har verken nummer eller postadresse som vi kan finne dem med",
+    LeftOutReason.NO_IDENTITY: "Har verken nummer eller postadresse å finne mottakeren med",
     LeftOutReason.NO_POSTAL_ADDRESS: "Har en postadresse som ikke kan brukes",
     LeftOutReason.INVALID_NATIONAL_ID: "Har et ugyldig fødselsnummer, og ikke noe annet å gå etter",
     LeftOutReason.INVALID_ORGANIZATION_NUMBER: (

@@ -1,8 +1,10 @@
 """Letters through the whole flow: who is asked about, who gets one, and who goes on how."""
 
+import io
 from collections import Counter
 
 import pytest
+from pypdf import PdfReader
 
 from dev.pureservice.seed import add_list, add_member, add_user, national_id
 from shared.domain.delivery import Reason, Status
@@ -318,3 +320,46 @@ async def test_a_second_upload_that_is_lost_is_told_of_like_the_first(make_lette
         assert len(told) == times
         one = await house.campaign(number)
         await decide(one.id, 1, Decision.NOT_RECEIVED, ledger=house.ledger, clock=house.clock)
+
+
+@pytest.mark.parametrize("ways", ["list", "print,email"])
+async def test_whom_the_test_list_lets_through_no_more_gets_nothing_by_any_way(make_letters, ways):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED=ways)
+    number = campaign(house, "Kari", "Ola")
+    house.clock.tick(minutes=1)
+    await house.discover()
+    only = house.settings.model_copy(update={"ONLY_SEND_TO": "kari@example.no"})
+    house.settings = only
+    house.open_letters()
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert house.desk.delivered == {found["Kari"].id: 1}
+    assert (found["Ola"].status, found["Ola"].reason) == (Status.SKIPPED, Reason.NOT_ON_TEST_LIST)
+    assert not house.channel.sent
+
+
+async def test_a_letter_abroad_stands_on_its_cover_and_in_its_list_once(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="list")
+    abroad = {"streetAddress": "Gatan 2", "postalCode": "111 22", "city": "Stockholm"}
+    members = add_list(house.world, "Brevliste", "BREV")
+    home = house.world.add("physicaladdress", {**abroad, "country": "Sverige"})
+    known = {"firstName": "Nils", "lastName": "Utland", "addressId": home["id"]}
+    add_member(house.world, members, "user", add_user(house.world, known, []))
+    number = house.open_ticket(
+        members, message="<p>Hei</p>", status="Utsending – klar", channel="digipost"
+    )
+    for _ in range(4):
+        await house.minute(desk=False)
+    found = await by_name(house, number)
+    house.desk.people = {found["Nils"].id: "unknown"}
+    await house.until_done(number)
+    paper = {name: row for name, row in house.files_on(number).items() if "paa-papir" in name}
+    assert len(paper) == 2
+    texts = []
+    for attachment in await house.helpdesk.attachments(house.ticket(number)["id"]):
+        if attachment.name in paper:
+            data = await house.helpdesk.download(attachment)
+            is_pdf = attachment.name.endswith(".pdf")
+            pages = PdfReader(io.BytesIO(data)).pages if is_pdf else []
+            texts.append(pages[0].extract_text() if is_pdf else data.decode("utf-8-sig"))
+    assert [text.count("Stockholm") for text in texts] == [1, 1]
