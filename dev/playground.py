@@ -117,7 +117,7 @@ class Playground:
             **LETTER_SETTINGS,
             "DIGIPOST_SENDER_ID": "100123",
             "DIGIPOST_APPROVE": "auto",
-            "DIGIPOSTRETURN_ADDRESS": RETURN_ADDRESS,
+            "DIGIPOST_RETURN_ADDRESS": RETURN_ADDRESS,
             "LETTERS_SCHEDULE": "* * * * * *",
             "RECEIPTS_SCHEDULE": "* * * * * *",
         }
