@@ -18,7 +18,7 @@ from tests.flow.letter_house import LetterHouse
 from tests.flow.test_letters import by_name, campaign
 
 NAMES = ("Kari", "Ola", "Liv")
-EVERY = 13
+EVERY = 31
 
 
 class Mix:

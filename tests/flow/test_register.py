@@ -524,7 +524,7 @@ async def carry_on(host: Keeper, rounds: int = 14) -> None:
 
 
 #: Every call of a round is met once in so many.
-EVERY = 5
+EVERY = 11
 
 
 async def moments_of(scene) -> list[str]:

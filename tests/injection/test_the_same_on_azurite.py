@@ -15,7 +15,7 @@ from tests.injection.scripts import EMAIL, TICKET
 from tests.injection.town import App
 
 #: So many runs for each script.
-SAMPLE = 6
+SAMPLE = 3
 
 
 @pytest.mark.parametrize("script", [EMAIL, TICKET], ids=str)
