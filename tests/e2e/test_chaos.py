@@ -24,32 +24,26 @@ from dev.digipost.sim import Delivered
 from shared.domain.delivery import Delivery, Reason, Status
 from shared.domain.recipient import Recipient
 
-_SHORT = {
-    # those who are not in Digipost get mails, as those of a campaign by e-mail do
-    "digipost": "--recipients 12 --kills 1 --seed 298 --rate 200 --jobs 1 --answer 1",
-    "ticket": "--recipients 24 --kills 1 --seed 210 --rate 200",
-}
+#: Those who are not in Digipost get mails, as those of a campaign by e-mail do; tickets are for
+#: the longer runs by hand.
+_SHORT = "--scenario digipost --recipients 12 --kills 1 --seed 298 --rate 200 --jobs 1 --answer 1"
 _PATIENCE = 30  # seconds; only ever spent by a test that fails
 _QUICK = "--lease 13 --grace 1 --release-again 3 --visibility 2"
 
 
-@pytest.mark.parametrize("scenario", _SHORT)
-def test_killed_hosts_restarted_storage_and_copied_items_cost_nobody_anything(scenario, capsys):
-    status = chaos.main([*_SHORT[scenario].split(), *_QUICK.split(), "--scenario", scenario])
+def test_killed_hosts_restarted_storage_and_copied_items_cost_nobody_anything(capsys):
+    status = chaos.main([*_SHORT.split(), *_QUICK.split()])
     said = capsys.readouterr().out
     assert status == 0, said
-    recipients, kills, seed = (int(number) for number in _SHORT[scenario].split()[1:6:2])
-    assert f"seed {seed}" in said
+    assert "seed 298" in said
     figures = {
         what: int(count) for what, count in re.findall(r"^  (\w[\w ]+?)  +(\d+)\b", said, re.M)
     }
-    assert (figures["Recipients"], figures["Kills"]) == (recipients, kills), said
+    assert (figures["Recipients"], figures["Kills"]) == (12, 1), said
     assert (figures["Reached twice"], figures["Never reached"]) == (0, 0)
     assert min(figures["Storage restarts"], figures["Pureservice paused"]) >= 1
-    assert figures["Items copied"] > 0
-    if scenario == "digipost":
-        assert figures["By Digipost"] > 0
-        assert figures["Uploads broken off"] == 1
+    assert min(figures["Items copied"], figures["By Digipost"]) > 0
+    assert figures["Uploads broken off"] == 1
 
 
 # --- what it would tell ---

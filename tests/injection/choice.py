@@ -5,7 +5,8 @@ and only some of the troubles are; INJECTIONS chooses more:
 
     some    the process ends after each kind of write, and at every third something else happens
             to it, or everything where messages go out, a few in a run; each line of the flow that
-            waits for a read is refused it, several in a run
+            waits for a read is refused it, several in a run. Of a script that is tried by line,
+            only the writes at lines that nothing has met
     kinds   each kind of moment, with every trouble that can befall it
     all     each moment of each script, with every trouble
 
@@ -70,6 +71,8 @@ def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, 
     for script, moments in wholes.items():
         writes = [which for which in _numbered(moments) if which.moment.writes]
         new = [which for which in writes if _is_new(which, tried)]
+        if script.by_line:
+            new = list(_at_new_lines(new, met))
         tried.update(moments)
         wrong = [(which, trouble) for which in new for trouble in _troubles(which.moment, seed)]
         met.update(place for which in new for place in in_flow(which.moment))
@@ -81,6 +84,16 @@ def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, 
                 met |= places
         chosen[script] = [*_dealt(wrong, WRITES_AT_ONCE), *_dealt(reads, READS_AT_ONCE)]
     return chosen
+
+
+def _at_new_lines(new: Iterable[Which], met: set[Place]) -> Iterator[Which]:
+    """Those at a line that has met no trouble, and every upload: letters are all about that."""
+    seen = set(met)
+    for which in new:
+        places = set(in_flow(which.moment))
+        if which.moment.what == "sftp upload" or not places <= seen:
+            seen |= places
+            yield which
 
 
 def _dealt(wrong: Sequence[tuple[Which, Trouble]], at_once: int) -> list[Injection]:

@@ -97,8 +97,9 @@ NOT_YET: dict[str, Any] = {
     "planned": (),
 }
 
-#: Digipost takes its time, and so do those who wait for it.
-LetterScript = partial(Script, patience=1)
+#: Digipost takes its time, and so do those who wait for it. `test_letter_crashes` and
+#: `test_register` in `tests/flow` try every call.
+LetterScript = partial(Script, patience=1, by_line=True)
 
 go = set_status(READY)
 

@@ -50,6 +50,7 @@ class Script:
     files: bool = True  #: go with the report
     patience: int = PATIENCE
     over: Callable[[Town, int], Awaitable[bool]] = nothing_more
+    by_line: bool = False  #: trouble at each line will do: its every call is tried elsewhere too
 
     def __str__(self) -> str:
         return self.name
