@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from pypdf import PdfReader
 
-from dev.pureservice.seed import add_list, add_member, add_user, national_id
+from dev.pureservice.seed import MESSAGE_TYPE, add_list, add_member, add_user, national_id
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import JobState
 from shared.flow.decide import Decision, decide
@@ -363,3 +363,19 @@ async def test_a_letter_abroad_stands_on_its_cover_and_in_its_list_once(make_let
             pages = PdfReader(io.BytesIO(data)).pages if is_pdf else []
             texts.append(pages[0].extract_text() if is_pdf else data.decode("utf-8-sig"))
     assert [text.count("Stockholm") for text in texts] == [1, 1]
+
+
+async def test_a_correction_goes_by_letter_to_exactly_those_who_got_the_first(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="")
+    number = campaign(house, "Kari", "Ola")
+    await standing(house, number, Ola="known")
+    await house.until_done(number)
+    house.write(number, "<p>Beklager: Årsavgiften endres ikke.</p>", custom_type=MESSAGE_TYPE)
+    house.note(number, "<p>mottakere: de samme</p>")
+    house.set_status(number, "Utsending – klar")
+    await house.run(8)
+    first, second = await house.campaigns(number)
+    [one] = await house.deliveries(second)
+    assert (one.recipient.name, one.status) == ("Kari Nordmann", Status.SENT)
+    assert second.correction_of == first.id
+    assert sum(house.desk.delivered.values()) == 2
