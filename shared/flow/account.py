@@ -71,7 +71,9 @@ async def account(
         with _apart(f"channel={channel}", bugs):
             released = [campaign for campaign in of_channel if campaign in steered]
             await enqueue(lane, released, ledger=ledger, now=clock(), sharers=shared)
-            await closed_too_long(lane, of_channel, ledger=ledger, settings=settings, now=clock())
+            # letters go on without the ways after them, which may never be needed
+            own = [campaign for campaign in of_channel if campaign.channel == channel]
+            await closed_too_long(lane, own, ledger=ledger, settings=settings, now=clock())
     on_their_way = [
         (campaign, lane)
         for campaign in active

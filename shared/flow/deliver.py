@@ -43,7 +43,9 @@ async def deliver(
 ) -> None:
     """Carry one delivery through to an outcome, or leave it alone when it is not ours to send."""
     opened = await ledger.deliveries.get_open(item.campaign, item.delivery)
-    if opened is None or not opened.claimable(clock()):
+    # an item of an earlier way, or of an earlier round, may still be on that channel's queue
+    elsewhere = opened is not None and opened.channel not in {"", channel.name}
+    if opened is None or elsewhere or not opened.claimable(clock()):
         log.info("deliver.nothing_to_do delivery_id=%s", item.delivery)
         return
     held_until = await watch.held_until(item.campaign, channel.gates, clock())

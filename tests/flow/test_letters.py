@@ -7,9 +7,12 @@ import pytest
 from pypdf import PdfReader
 
 from dev.pureservice.seed import MESSAGE_TYPE, add_list, add_member, add_user, national_id
+from shared.domain.campaign import Phase
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import JobState
+from shared.errors import StoppedError
 from shared.flow.decide import Decision, decide
+from tests.flow.edges import item_for
 from tests.flow.letter_house import LetterHouse
 
 HOME = {"streetAddress": "Ærøygata 1", "postalCode": "0155", "city": "Oslo", "country": "Norge"}
@@ -379,3 +382,28 @@ async def test_a_correction_goes_by_letter_to_exactly_those_who_got_the_first(ma
     assert (one.recipient.name, one.status) == ("Kari Nordmann", Status.SENT)
     assert second.correction_of == first.id
     assert sum(house.desk.delivered.values()) == 2
+
+
+async def test_a_stale_item_on_another_channels_queue_sends_nothing(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari")
+    house.clock.tick(minutes=1)
+    await house.discover()
+    [planned] = await house.deliveries(await house.campaign(number))
+    for channel in (house.channel, house.tickets):
+        await house.deliver(item_for(planned), channel)
+    assert not house.channel.sent
+    await house.until_done(number)
+    assert house.desk.delivered == {planned.id: 1}
+
+
+async def test_a_closed_way_that_nobody_has_gone_on_to_stops_no_letters(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari")
+    for _ in range(27):
+        house.clock.tick(hours=1)
+        await house.watch.rest("email", StoppedError("535"), house.clock())
+        await house.minute(desk=False)
+    assert (await house.campaign(number)).phase is Phase.SENDING
+    await house.until_done(number)
+    assert sum(house.desk.delivered.values()) == 1
