@@ -149,9 +149,7 @@ class _Mover:
             return
         jobs = await self.ledger.jobs.of(self.campaign.id)
         asking = any(job.open and job.kind is JobKind.SPLIT for job in jobs)
-        # who is only to be printed waits for the others, or each would be a job by themselves
-        elsewhere = await self.ledger.jobs.any_open(self.campaign.id, ("email", "ticket"))
-        if not asking and not elsewhere:
+        if not asking:
             await self._begin_jobs(JobKind.SEND, len(jobs) + 1)
 
     async def _begin_jobs(self, kind: JobKind, number: int) -> bool:
@@ -186,11 +184,13 @@ class _Mover:
         """Those whom a job of this kind is for, and whom none has.
 
         Who has been asked about and is not in Digipost has gone on by another way, or is printed.
+        Whoever is to be printed after other ways waits until nobody is on these any more, or each
+        would be a job by themselves.
         """
         ask = self.settings.DIGIPOST_SPLIT or self.settings.DIGIPOST_REGISTER == "on"
-        async for opened in self.ledger.jobs.waiting(
-            self.campaign.id, (LETTERS, PRINT), self.clock()
-        ):
+        others = await self.ledger.jobs.any_open(self.campaign.id, ("email", "ticket"))
+        channels = (LETTERS,) if others else (LETTERS, PRINT)
+        async for opened in self.ledger.jobs.waiting(self.campaign.id, channels, self.clock()):
             to_be_asked = ask and opened.channel == LETTERS and not opened.answer
             if to_be_asked is (kind is JobKind.SPLIT):
                 yield opened

@@ -407,3 +407,14 @@ async def test_a_closed_way_that_nobody_has_gone_on_to_stops_no_letters(make_let
     assert (await house.campaign(number)).phase is Phase.SENDING
     await house.until_done(number)
     assert sum(house.desk.delivered.values()) == 1
+
+
+async def test_letters_wait_for_no_mails(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari", "Ola")
+    await house.watch.rest("email", StoppedError("535"), house.clock())
+    await standing(house, number, Ola="known")
+    await house.run(4)
+    found = await by_name(house, number)
+    assert house.desk.delivered == {found["Kari"].id: 1}
+    assert not house.channel.sent
