@@ -111,6 +111,7 @@ class Answers:
         by_id = {result.id: result for result in receipt.letters if result.id}
         by_uuid = {result.main: result for result in receipt.letters}
         people = {result.id: result for result in receipt.recipients}
+        contradicting = {one.main for one in receipt.letters if by_uuid[one.main].sent != one.sent}
         ways = Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
         async for some in self.ledger.jobs.owned(job, _PAGE):
             await self._learn(job, receipt, [(o, people[o.id]) for o in some if o.id in people])
@@ -118,14 +119,24 @@ class Answers:
             for opened in some:
                 uuid = document_uuid(job.id, opened.id, 0)
                 result = by_id.get(opened.id) or by_uuid.get(uuid)
-                if result and result.main != uuid:
-                    result = None  # two ids that contradict each other prove nothing
+                if result and (result.main != uuid or uuid in contradicting):
+                    result = None  # ids, or rows, that contradict each other prove nothing
                 ended.append(finished(opened, result, people.get(opened.id), uuid, ways))
             await self.ledger.jobs.finish(self.campaign.id, ended, self.clock())
 
-    async def put_out(self, ends: Sequence[Ends], ways: Ways | None = None) -> None:
-        """These have come to the end of Digipost, and go on by the next way, if there is one."""
+    async def put_out(
+        self, ends: Sequence[Ends], ways: Ways | None = None, *, in_doubt: bool = False
+    ) -> None:
+        """These have come to the end of Digipost, and go on by the next way, if there is one.
+
+        `in_doubt`: an upload with them in it may have come through, so nobody knows, and they stay.
+        """
         if not ends:
+            return
+        if in_doubt:
+            lost = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
+            doubtful = [Ends(end.opened, lost) for end in ends]
+            await self.ledger.jobs.finish(self.campaign.id, doubtful, self.clock())
             return
         ways = ways or Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
         # whoever is not found by what we know of them is not printed by it either

@@ -274,9 +274,11 @@ class _Mover:
             return job
         built = await self.builder.build(self.campaign, job)
         try:
-            await self._answers.put_out(built.put_out)
+            await self._answers.put_out(built.put_out, in_doubt=MAY_BE_THERE in job.steps)
             if built.parcel is None:
                 return await self._to(job, JobState.ABANDONED)
+            if not await self._may_send():
+                return job  # building may take minutes, and somebody may have stopped it meanwhile
             uploads = job.uploads + 1
             parcel = built.parcel
             job = await self._to(

@@ -418,3 +418,26 @@ async def test_letters_wait_for_no_mails(make_letters):
     found = await by_name(house, number)
     assert house.desk.delivered == {found["Kari"].id: 1}
     assert not house.channel.sent
+
+
+async def test_a_job_that_is_called_off_while_it_is_built_is_not_uploaded(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari")
+    house.clock.tick(minutes=1)
+    await house.discover()
+    builder, build = house.builder, house.builder.build
+
+    class Slow:
+        def __getattr__(self, name):
+            return getattr(builder, name)
+
+        async def build(self, *args):
+            built = await build(*args)
+            house.set_status(number, "Utsending – avbryt")
+            house.clock.tick(minutes=1)
+            await house.discover()
+            return built
+
+    house.builder = Slow()
+    await house.letters()
+    assert not house.area.uploads
