@@ -17,18 +17,11 @@ from shared.domain.countries import country_code
 class Identity(StrEnum):
     """What Digipost is told of somebody, the surest first."""
 
-    DIGIPOST_ADDRESS = "digipost_address"
-    ALIAS = "alias"
     NATIONAL_ID = "national_id"
     ORGANIZATION_NUMBER = "organization_number"
+    DIGIPOST_ADDRESS = "digipost_address"
+    ALIAS = "alias"
     NAME_AND_ADDRESS = "name_and_address"
-
-
-class Purpose(StrEnum):
-    """What somebody is to be found for."""
-
-    SPLIT = "split"
-    SEND = "send"
 
 
 class Flaw(StrEnum):
@@ -291,31 +284,28 @@ def _tidy(text: str) -> str:
     return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
 
 
-def identify(
-    addressee: Addressee, known: Known | None, purpose: Purpose
-) -> tuple[Identity, str] | None:
+def identify(addressee: Addressee, known: Known | None) -> tuple[Identity, str] | None:
     """By what somebody is found, and its value ("" for name and address); None: by nothing.
 
-    A letter goes where Digipost has said that they are. Whoever is only asked about is asked for
-    by their number first, which cannot lead to another person or to an address that was closed.
+    A number comes first. It cannot lead to an address that was closed, nor to the person whose
+    number stood here by mistake when Digipost was asked.
     """
     known = known or Known()
-    numbers = [
+    for identity, value in (
         (Identity.NATIONAL_ID, addressee.national_id),
         (Identity.ORGANIZATION_NUMBER, addressee.organization_number),
-    ]
-    address = (Identity.DIGIPOST_ADDRESS, known.digipost_address)
-    by_purpose = [*numbers, address] if purpose is Purpose.SPLIT else [address, *numbers]
-    for identity, value in (*by_purpose, (Identity.ALIAS, known.alias)):
+        (Identity.DIGIPOST_ADDRESS, known.digipost_address),
+        (Identity.ALIAS, known.alias),
+    ):
         if value:
             return identity, value
     return (Identity.NAME_AND_ADDRESS, "") if addressee.name and addressee.postal else None
 
 
-def asked_by(addressee: Addressee, known: Known | None, purpose: Purpose) -> Identity | None:
+def asked_by(addressee: Addressee, known: Known | None) -> Identity | None:
     """By what somebody was found, told without the number, which nobody keeps."""
     number = "known" if addressee.has_national_id else ""
-    found = identify(replace(addressee, national_id=number), known, purpose)
+    found = identify(replace(addressee, national_id=number), known)
     return found[0] if found else None
 
 

@@ -21,7 +21,7 @@ from shared.domain.job_receipt import (
 )
 from shared.domain.letter_job import Job, JobKind, document_uuid
 from shared.domain.register import Answer, Entry, Standing, learnt, standing_of
-from shared.flow.build_job import Builder, purpose_of
+from shared.flow.build_job import Builder
 from shared.flow.not_reached import PRINT, Ways
 from shared.ledger import Ledger
 from shared.ledger.jobs import Ends, GoesOn
@@ -95,7 +95,7 @@ class Answers:
             asked = Entry(
                 member,
                 standing_of(result) or Standing.UNKNOWN,
-                by=asked_by(addressee, known, purpose_of(job)) if addressee else None,
+                by=asked_by(addressee, known) if addressee else None,
                 asked_at=receipt.ended_at or self.clock(),
                 job=job.id,
                 fingerprint=fingerprint(addressee) if addressee else "",

@@ -14,7 +14,6 @@ from shared.domain.addressee import (
     Addressee,
     Identity,
     Known,
-    Purpose,
     fingerprint,
     identify,
 )
@@ -105,7 +104,7 @@ class Builder:
             asked = []
             for opened, who in await self._people(some):
                 known = self.known(job, opened, before)
-                if recipient := self._recipient(opened, who, known, Purpose.SPLIT, built):
+                if recipient := self._recipient(opened, who, known, built):
                     asked.append(recipient)
             await asyncio.to_thread(file.add_recipients, asked)
             count += len(asked)
@@ -130,7 +129,7 @@ class Builder:
             page = []
             for opened, who in await self._people(some):
                 known = self.known(job, opened)
-                if recipient := self._recipient(opened, who, known, Purpose.SEND, built):
+                if recipient := self._recipient(opened, who, known, built):
                     page.append(self._letter(job, opened, recipient, letter, documents))
             if plan.main:
                 await asyncio.to_thread(file.add_letters, page)
@@ -264,7 +263,6 @@ class Builder:
         opened: OpenDelivery,
         addressee: Addressee | None,
         known: Known | None,
-        purpose: Purpose,
         built: Built,
     ) -> JobRecipient | None:
         """The delivery's recipient in a job; None, and put out, when there is nothing to go by, or
@@ -273,7 +271,7 @@ class Builder:
         if not Ways.of(self.settings).lets_through(opened.recipient):
             built.put_out.append(Ends(opened, Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST)))
             return None
-        found = identify(addressee, known, purpose) if addressee else None
+        found = identify(addressee, known) if addressee else None
         if found is None:
             built.put_out.append(Ends(opened, Outcome(Status.SKIPPED, Reason.NO_IDENTITY)))
             return None
@@ -308,10 +306,6 @@ def is_of(entry: Entry, recipient: Recipient) -> bool:
     """Whether it is still the same person, or company, that the register tells of."""
     addressee = recipient.addressee
     return addressee is not None and entry.fingerprint == fingerprint(addressee)
-
-
-def purpose_of(job: Job) -> Purpose:
-    return Purpose.SPLIT if job.kind is JobKind.SPLIT else Purpose.SEND
 
 
 def _own(delivery: str) -> str:

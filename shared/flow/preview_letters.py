@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from pathlib import PurePath
 
-from shared.domain.addressee import Identity, Purpose, asked_by
+from shared.domain.addressee import Identity, asked_by
 from shared.domain.helpdesk import Attachment
 from shared.domain.message import File, Message
 from shared.domain.placeholders import MissingValueError
@@ -77,7 +77,6 @@ async def how_found(
     if settings.DIGIPOST_REGISTER == "on" and people:
         entries = await ledger.register.entries([one.member for one in people])
     age = timedelta(days=settings.DIGIPOST_REGISTER_MAX_AGE_DAYS)
-    asks = settings.DIGIPOST_SPLIT or settings.DIGIPOST_REGISTER == "on"
     found = Found()
     for one in people:
         entry = entries.get(one.member)
@@ -86,8 +85,7 @@ async def how_found(
         if entry and not settings.DIGIPOST_SPLIT and entry.is_fresh(now, age):
             found.known[entry.standing] += 1
         elif one.addressee:
-            purpose = Purpose.SPLIT if asks else Purpose.SEND
-            found.by[asked_by(one.addressee, entry.known if entry else None, purpose)] += 1
+            found.by[asked_by(one.addressee, entry.known if entry else None)] += 1
     return found
 
 

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import uuid4
 
-from shared.domain.addressee import Identity, Known, Purpose, fingerprint, identify
+from shared.domain.addressee import Identity, Known, fingerprint, identify
 from shared.domain.alert import Alert
 from shared.domain.campaign import LETTERS
 from shared.domain.job_receipt import JobReceipt
@@ -362,7 +362,7 @@ class _Keeper:
             return None
         print_ = fingerprint(who)
         known = before[1] if before and before[0] == print_ else None
-        found = identify(who, known, Purpose.SPLIT)
+        found = identify(who, known)
         if found is None:
             return None
         by, value = found

@@ -15,7 +15,6 @@ from shared.domain.addressee import (
     Known,
     Place,
     PostalAddress,
-    Purpose,
     addressee_of,
     day_of_birth,
     fingerprint,
@@ -299,27 +298,26 @@ BY_NAME = (Identity.NAME_AND_ADDRESS, "")
 
 
 @pytest.mark.parametrize(
-    ("addressee", "known", "split", "send"),
+    ("addressee", "known", "found"),
     [
-        (PERSON, None, BY_NUMBER, BY_NUMBER),
-        (PERSON, BOTH, BY_NUMBER, BY_ADDRESS),
-        (PERSON, ALIAS, BY_NUMBER, BY_NUMBER),
-        (FIRM, None, BY_FIRM, BY_FIRM),
-        (FIRM, ADDRESS, BY_FIRM, BY_ADDRESS),
-        (KARI, None, BY_NAME, BY_NAME),
-        (KARI, Known(), BY_NAME, BY_NAME),
-        (KARI, BOTH, BY_ADDRESS, BY_ADDRESS),
-        (KARI, ALIAS, BY_ALIAS, BY_ALIAS),
-        (replace(KARI, name=""), None, None, None),
-        (replace(KARI, postal=None), None, None, None),
-        (replace(KARI, postal=None), ALIAS, BY_ALIAS, BY_ALIAS),
+        (PERSON, None, BY_NUMBER),
+        (PERSON, BOTH, BY_NUMBER),
+        (PERSON, ALIAS, BY_NUMBER),
+        (FIRM, None, BY_FIRM),
+        (FIRM, ADDRESS, BY_FIRM),
+        (KARI, None, BY_NAME),
+        (KARI, Known(), BY_NAME),
+        (KARI, BOTH, BY_ADDRESS),
+        (KARI, ALIAS, BY_ALIAS),
+        (replace(KARI, name=""), None, None),
+        (replace(KARI, postal=None), None, None),
+        (replace(KARI, postal=None), ALIAS, BY_ALIAS),
         # the ledger knows only that there is a number: whoever asks must have read it anew
-        (PERSON.without_national_id(), None, BY_NAME, BY_NAME),
+        (PERSON.without_national_id(), None, BY_NAME),
     ],
 )
-def test_by_what_somebody_is_asked_for_and_written_to(addressee, known, split, send):
-    assert identify(addressee, known, Purpose.SPLIT) == split
-    assert identify(addressee, known, Purpose.SEND) == send
+def test_by_what_somebody_is_asked_for_and_written_to(addressee, known, found):
+    assert identify(addressee, known) == found
 
 
 def test_the_fingerprint_tells_another_person_and_no_number():

@@ -13,7 +13,7 @@ from shared.domain.letter_job import JobState
 from shared.errors import StoppedError
 from shared.flow.decide import Decision, decide
 from tests.flow.edges import item_for
-from tests.flow.letter_house import LetterHouse
+from tests.flow.letter_house import NS, LetterHouse
 
 HOME = {"streetAddress": "Ærøygata 1", "postalCode": "0155", "city": "Oslo", "country": "Norge"}
 
@@ -407,6 +407,19 @@ async def test_a_closed_way_that_nobody_has_gone_on_to_stops_no_letters(make_let
     assert (await house.campaign(number)).phase is Phase.SENDING
     await house.until_done(number)
     assert sum(house.desk.delivered.values()) == 1
+
+
+async def test_a_number_that_was_corrected_after_digipost_answered_leads_to_its_owner(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="true")
+    number = campaign(house, "Kari", cf_5=True)
+    await standing(house, number)
+    house.desk.work()
+    [user] = [row for row in house.world.all("user") if row.get("cf_5") == national_id(0)]
+    house.world.change("user", user["id"], {"cf_5": national_id(9)})
+    await house.until_done(number)
+    _, letter = house.desk.xml
+    assert letter.findtext(f".//{{{NS}}}foedselsnummer") == national_id(9)
+    assert letter.find(f".//{{{NS}}}digipostadresse") is None
 
 
 async def test_letters_wait_for_no_mails(make_letters):
