@@ -438,8 +438,8 @@ class JobArea(Protocol):
         """How large the uploaded file is there; None when it is not there (any more)."""
         ...
 
-    async def receipts(self, kind: JobKind) -> list[str]:
-        """The names of what lies in the folder of receipts, in the order of their names."""
+    async def receipts(self, kind: JobKind) -> dict[str, int]:
+        """What lies in the folder of receipts: by name, and in that order, how many bytes each."""
         ...
 
     async def fetch(self, kind: JobKind, name: str, limit: int) -> bytes:

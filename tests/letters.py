@@ -47,9 +47,13 @@ class MemoryArea:
         data = self.jobs.get((kind, name))
         return None if data is None else len(data)
 
-    async def receipts(self, kind: JobKind) -> list[str]:
+    async def receipts(self, kind: JobKind) -> dict[str, int]:
         self.before("receipts")
-        return sorted(name for of, name in self.answers_there if of is kind and name[0] != ".")
+        return {
+            name: len(data)
+            for (of, name), data in sorted(self.answers_there.items())
+            if of is kind and name[0] != "."
+        }
 
     async def fetch(self, kind: JobKind, name: str, limit: int) -> bytes:
         self.before("fetch")

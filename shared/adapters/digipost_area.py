@@ -98,8 +98,8 @@ class DigipostArea:
             with _in_our_words("looking for", name):
                 return await self._size(sftp, f"{_FOLDERS[kind]}/{_plain(name)}")
 
-    async def receipts(self, kind: JobKind) -> list[str]:
-        """The names of the files among the receipts, in order; hidden ones and folders left out.
+    async def receipts(self, kind: JobKind) -> dict[str, int]:
+        """The files among the receipts, in order of name; hidden ones and folders left out.
 
         A folder that is not there has none: whether Digipost makes it before the first receipt
         is not known, and that receipts never come is watched over elsewhere.
@@ -109,9 +109,9 @@ class DigipostArea:
                 try:
                     entries = await self._in_time(sftp.readdir(f"{_FOLDERS[kind]}/{_RECEIPTS}"))
                 except _GONE:
-                    return []
-        names = {str(one.filename) for one in entries if not _is_folder(one)}
-        return sorted(name for name in names if name[:1] != "." and "/" not in name)
+                    return {}
+        files = [(str(one.filename), one.attrs.size or 0) for one in entries if not _is_folder(one)]
+        return {name: size for name, size in sorted(files) if name[:1] != "." and "/" not in name}
 
     async def fetch(self, kind: JobKind, name: str, limit: int) -> bytes:
         """The receipt file. Raises PermanentError when it is gone, or larger than `limit` bytes."""
@@ -125,13 +125,13 @@ class DigipostArea:
                     there = await self._in_time(sftp.open(path, "rb"))
                 except _GONE as error:
                     raise PermanentError(f"digipost: {name} is not there") from error
-                data = b""
+                data = bytearray()
                 # what was listed may have grown, and a server may say anything of sizes
                 while len(data) <= limit:
                     size = min(_CHUNK, limit + 1 - len(data))
                     chunk = await self._in_time(there.read(size))
                     if not chunk:
-                        return data
+                        return bytes(data)
                     data += chunk if isinstance(chunk, bytes) else chunk.encode()
                 raise too_large
 

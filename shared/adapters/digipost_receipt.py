@@ -4,7 +4,8 @@ So neither is trusted. What the zip says of its sizes is not believed, a DOCTYPE
 anything of it is used, and the XML is read as a stream of which no tree is built: memory follows
 the rows that are kept, and there is a limit to those. What is read is read tolerantly: words that
 Digipost may have added since are kept, and parts that it leaves out are not missed. A signature is
-noticed and not verified: which certificate it would be is not known.
+noticed and not verified: which certificate it would be is not known. National identity numbers in
+what Digipost writes of its own accord stay here.
 """
 
 import re
@@ -20,6 +21,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from lxml import etree
 
+from shared.domain.addressee import without_national_ids
 from shared.domain.job_receipt import (
     DocumentFault,
     JobAnswer,
@@ -363,7 +365,7 @@ class _Reader:
 
     def _failed(self, node: _Node) -> None:
         self._error = self._word(node.said("feilkode"), _JOB_ERRORS, JobError.UNKNOWN, "feilkode")
-        self._error_words = node.said("melding")
+        self._error_words = without_national_ids(node.said("melding"))
 
     def _figures(self, node: _Node) -> None:
         """Of recipients as they are called; of print with that in front, since one is in both."""
@@ -420,7 +422,7 @@ class _Reader:
         found = node.all("feil") if node else []
         kinds = tuple(self._word(one.said("type"), known, otherwise, where) for one in found)
         words = (message.text.strip() for one in found for message in one.all("melding"))
-        return kinds, tuple(filter(None, words))
+        return kinds, tuple(without_national_ids(text) for text in words if text)
 
     def _keep(self, rows: list[Word], row: Word) -> None:
         if len(rows) >= self._most_rows:
@@ -437,7 +439,7 @@ class _Reader:
     def _note(self, where: str, said: str) -> None:
         """What we do not know, each once."""
         if len(self._unknown) < _MOST_UNKNOWN:
-            self._unknown.setdefault(f"{where}: {said.strip()[:100]}")
+            self._unknown.setdefault(f"{where}: {without_national_ids(said.strip())[:100]}")
 
     def _time(self, tag: str) -> datetime | None:
         """None when it is not told, or not with a time zone."""

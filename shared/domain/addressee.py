@@ -13,6 +13,9 @@ from stdnum.no import fodselsnummer, orgnr
 
 from shared.domain.countries import country_code
 
+#: Eleven digits, written as national identity numbers are.
+_NATIONAL_ID = re.compile(r"\b\d{6}[ .-]?\d{5}\b")
+
 
 class Identity(StrEnum):
     """What Digipost is told of somebody, the surest first."""
@@ -282,6 +285,11 @@ def _too_long(lines: Sequence[str], city: str) -> bool:
 def _tidy(text: str) -> str:
     """On one line, without control characters."""
     return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
+
+
+def without_national_ids(text: str) -> str:
+    """The text as it may be kept or told, though somebody's number stands in it."""
+    return _NATIONAL_ID.sub("[skjult nummer]", text)
 
 
 def identify(addressee: Addressee, known: Known | None) -> tuple[Identity, str] | None:

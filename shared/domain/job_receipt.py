@@ -111,3 +111,12 @@ class JobReceipt:
     summary: tuple[tuple[str, int], ...] = ()  #: Digipost's own figures, by its own names
     signed: bool = False
     unknown: tuple[str, ...] = field(default=())
+
+    @property
+    def by_recipient(self) -> dict[str, RecipientResult]:
+        """Each recipient's result by their id; without those of whom it says two things."""
+        results = {result.id: result for result in self.recipients}
+        for result in self.recipients:
+            if results.get(result.id, result) != result:
+                del results[result.id]
+        return results

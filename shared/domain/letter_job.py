@@ -27,7 +27,7 @@ class JobState(StrEnum):
     PROVISIONAL = "provisional"  #: Digipost has worked it through and not yet delivered it
     ANSWERED = "answered"  #: the result is in our store, and not yet in the ledger
     DONE = "done"  #: the result is in the ledger
-    FAILED = "failed"  #: Digipost refused all of it: nothing was delivered
+    FAILED = "failed"  #: Digipost refused all of it: nothing was delivered, as far as it says
     ABANDONED = "abandoned"  #: it was never uploaded, or needed no more; its deliveries are free
 
 
@@ -52,7 +52,8 @@ MOVES: Mapping[JobState, frozenset[JobState]] = {
     JobState.PROVISIONAL: frozenset({JobState.UNKNOWN, JobState.ABANDONED}) | _FINAL,
     JobState.ANSWERED: frozenset({JobState.DONE}),
     JobState.DONE: frozenset(),
-    JobState.FAILED: frozenset(),
+    # for as long as it has its deliveries: see `LETTING_GO`
+    JobState.FAILED: frozenset({JobState.ANSWERED}),
     JobState.ABANDONED: frozenset(),
 }
 
@@ -67,6 +68,14 @@ NOT_UPLOADED = frozenset({JobState.DRAFT, JobState.READY})
 MAY_BE_THERE = "may_be_there"
 #: And it was, so that a person must look.
 REFUSED_ONCE = "refused_once"
+#: It was refused, and its campaign stopped because of that. It keeps its deliveries meanwhile.
+HELD = "held"
+#: The campaign goes on without it: its deliveries are let go of, and then they all are.
+LETTING_GO, LET_GO = "letting_go", "let_go"
+#: After that Digipost said that it was delivered. No more letters until a person has looked.
+CONTRADICTED = "contradicted"
+#: A person has given it up; its deliveries are uncertain, or about to be.
+GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,9 @@ class Job:
 
     def did(self, step: str) -> "Job":
         return replace(self, steps=self.steps | {step})
+
+    def undid(self, step: str) -> "Job":
+        return replace(self, steps=self.steps - {step})
 
     def again(self, now: datetime) -> "Job":
         """The job, to be uploaded once more: what people were told of the last time is over."""

@@ -5,8 +5,9 @@ is one. Only by a final answer, and joined by our own ids alone. Doing it again 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.domain.addressee import asked_by, fingerprint
 from shared.domain.campaign import LETTERS, Campaign
@@ -24,7 +25,7 @@ from shared.domain.register import Answer, Entry, Standing, learnt, standing_of
 from shared.flow.build_job import Builder
 from shared.flow.not_reached import PRINT, Ways
 from shared.ledger import Ledger
-from shared.ledger.jobs import Ends, GoesOn
+from shared.ledger.jobs import Ends, GoesOn, lost
 from shared.ports import Clock
 from shared.settings import Settings
 
@@ -52,7 +53,7 @@ class Answers:
             await self._what_was_sent(job, receipt)
 
     async def _who_is_there(self, job: Job, receipt: JobReceipt) -> None:
-        results = {result.id: result for result in receipt.recipients}
+        results = receipt.by_recipient
         async for some in self.ledger.jobs.owned(job, _PAGE):
             found = {o.id: results[o.id] for o in some if o.id in results}
             entries = await self._learn(
@@ -89,6 +90,7 @@ class Answers:
         """What is known of each by now, by delivery; kept in the register, where there is one."""
         before = await self.builder.register_of([opened for opened, _ in answers])
         entries: dict[str, Entry] = {}
+        now = self.clock()
         for opened, result in answers:
             member, addressee = opened.recipient.member, opened.recipient.addressee
             known = self.builder.known(job, opened, before)
@@ -96,7 +98,7 @@ class Answers:
                 member,
                 standing_of(result) or Standing.UNKNOWN,
                 by=asked_by(addressee, known) if addressee else None,
-                asked_at=receipt.ended_at or self.clock(),
+                asked_at=min(receipt.ended_at or now, now),
                 job=job.id,
                 fingerprint=fingerprint(addressee) if addressee else "",
             )
@@ -108,35 +110,22 @@ class Answers:
 
     async def _what_was_sent(self, job: Job, receipt: JobReceipt) -> None:
         """Joined by our ids alone: the order of the rows says nothing."""
-        by_id = {result.id: result for result in receipt.letters if result.id}
-        by_uuid = {result.main: result for result in receipt.letters}
-        people = {result.id: result for result in receipt.recipients}
-        contradicting = {one.main for one in receipt.letters if by_uuid[one.main].sent != one.sent}
+        rows, people = _Rows.of(job, receipt), receipt.by_recipient
         ways = Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
         async for some in self.ledger.jobs.owned(job, _PAGE):
             await self._learn(job, receipt, [(o, people[o.id]) for o in some if o.id in people])
             ended: list[Ends | GoesOn] = []
             for opened in some:
-                uuid = document_uuid(job.id, opened.id, 0)
-                result = by_id.get(opened.id) or by_uuid.get(uuid)
-                if result and (result.main != uuid or uuid in contradicting):
-                    result = None  # ids, or rows, that contradict each other prove nothing
+                uuid, result = rows.about(opened.id)
                 ended.append(finished(opened, result, people.get(opened.id), uuid, ways))
             await self.ledger.jobs.finish(self.campaign.id, ended, self.clock())
 
-    async def put_out(
-        self, ends: Sequence[Ends], ways: Ways | None = None, *, in_doubt: bool = False
-    ) -> None:
+    async def put_out(self, ends: Sequence[Ends], ways: Ways | None = None) -> None:
         """These have come to the end of Digipost, and go on by the next way, if there is one.
 
-        `in_doubt`: an upload with them in it may have come through, so nobody knows, and they stay.
+        But for those of whom nobody knows: they may have got their letter.
         """
         if not ends:
-            return
-        if in_doubt:
-            lost = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
-            doubtful = [Ends(end.opened, lost) for end in ends]
-            await self.ledger.jobs.finish(self.campaign.id, doubtful, self.clock())
             return
         ways = ways or Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
         # whoever is not found by what we know of them is not printed by it either
@@ -144,6 +133,47 @@ class Answers:
             _onwards(end, ways, printed=end.outcome.reason is Reason.BAD_IDENTITY) for end in ends
         ]
         await self.ledger.jobs.finish(self.campaign.id, ended, self.clock())
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A job's letters as its receipt tells of them."""
+
+    job: str
+    by_id: Mapping[str, LetterResult]
+    by_uuid: Mapping[str, LetterResult]
+    contradicting: Collection[str]
+
+    @classmethod
+    def of(cls, job: Job, receipt: JobReceipt) -> "_Rows":
+        by_id = {result.id: result for result in receipt.letters if result.id}
+        by_uuid = {result.main: result for result in receipt.letters}
+        contradicting = {one.main for one in receipt.letters if by_uuid[one.main].sent != one.sent}
+        return cls(job.id, by_id, by_uuid, contradicting)
+
+    def about(self, delivery: str) -> tuple[str, LetterResult | None]:
+        """The letter's uuid in this job, and its row. Ids, or rows, that contradict each other
+        prove nothing.
+        """
+        uuid = document_uuid(self.job, delivery, 0)
+        result = self.by_id.get(delivery) or self.by_uuid.get(uuid)
+        certain = result and result.main == uuid and uuid not in self.contradicting
+        return uuid, result if certain else None
+
+
+async def settle_late(job: Job, receipt: JobReceipt, ledger: Ledger, now: datetime) -> None:
+    """What a job was that a person had given up: its letters are uncertain no more."""
+    rows, people = _Rows.of(job, receipt), receipt.by_recipient
+    async for doubt in ledger.verdicts.doubts(job.partition):
+        uuid, result = rows.about(doubt.delivery)
+        if doubt.status is not Status.UNCERTAIN or result is None or result.sent is None:
+            continue
+        delivery = await ledger.verdicts.get(job.partition, doubt.delivery)
+        if delivery and (delivery.status, delivery.reason) == (Status.UNCERTAIN, Reason.NO_RESULT):
+            why = Reason.NONE
+            if not result.sent:
+                why = _not_sent(result, people.get(delivery.id), uuid).reason
+            await ledger.verdicts.give(delivery, result.sent, now, "receipt", why)
 
 
 #: The channel that a letter went by in the end, whichever it was on.
@@ -159,7 +189,7 @@ def finished(
 ) -> Ends | GoesOn:
     """What the letter's row means for its delivery. Without one, nobody knows."""
     if result is None or result.sent is None:
-        return Ends(opened, Outcome(Status.UNCERTAIN, Reason.NO_RESULT, uuid))
+        return lost(opened, uuid)
     if result.sent:
         return Ends(opened, Outcome(Status.SENT, reference=uuid), _BY.get(result.by, ""))
     return _onwards(Ends(opened, _not_sent(result, person, uuid)), ways, printed=True)
@@ -190,5 +220,7 @@ def not_in_digipost(entry: Entry) -> Outcome:
 
 def _onwards(end: Ends, ways: Ways, *, printed: bool) -> Ends | GoesOn:
     opened = end.opened
+    if end.outcome.status is Status.UNCERTAIN:
+        return end
     way = ways.after(opened.channel or LETTERS, opened.recipient, printed=printed)
     return GoesOn(opened, way, end.outcome) if way else end

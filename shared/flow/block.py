@@ -40,12 +40,24 @@ async def block(
     )
 
 
-async def hold(campaign_id: str, problem: BlockedError, campaigns: Campaigns) -> None:
-    """Stop a campaign on its way, from where nobody can be told: `discover` tells of it."""
+async def hold(campaign_id: str, problem: BlockedError, campaigns: Campaigns) -> bool:
+    """Stop a campaign on its way, from where nobody can be told: `discover` tells of it.
+
+    Whether it is stopped by this; not where it is by something else, or somebody was quicker.
+    """
     campaign = await campaigns.get(campaign_id)
     if campaign and campaign.phase in {Phase.SENDING, Phase.PAUSED}:
         with suppress(ClashError):  # somebody has changed it: whoever comes next stops it
-            await campaigns.save(_blocked(campaign, problem))
+            campaign = await campaigns.save(_blocked(campaign, problem))
+    return (
+        campaign is not None
+        and campaign.phase is Phase.BLOCKED
+        and (campaign.problem, campaign.detail) == (problem.problem, _told(problem))
+    )
+
+
+def _told(problem: BlockedError) -> dict[str, str]:
+    return {name: str(value) for name, value in problem.detail.items()}
 
 
 def _blocked(campaign: Campaign, problem: BlockedError) -> Campaign:
@@ -53,7 +65,7 @@ def _blocked(campaign: Campaign, problem: BlockedError) -> Campaign:
     return campaign.to(
         Phase.BLOCKED,
         problem=problem.problem,
-        detail={name: str(value) for name, value in problem.detail.items()},
+        detail=_told(problem),
         times_blocked=campaign.times_blocked + 1,
         steps=campaign.steps - {"told"},
     )

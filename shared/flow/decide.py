@@ -1,15 +1,19 @@
 """Decide: what a person has found out about a letter job whose fate nobody could tell."""
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 
-from shared.domain.delivery import Outcome, Reason, Status
-from shared.domain.letter_job import REFUSED_ONCE, Job, JobKind, JobState
+from shared.domain.letter_job import (
+    CONTRADICTED,
+    GIVEN_UP,
+    REFUSED_ONCE,
+    Job,
+    JobKind,
+    JobState,
+)
 from shared.errors import ClashError
 from shared.ledger import Ledger
-from shared.ledger.jobs import Ends
 from shared.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -20,7 +24,7 @@ _LEASE = timedelta(minutes=10)
 
 class Decision(StrEnum):
     RECEIVED = "received"  #: Digipost has it: wait for the receipts
-    NOT_RECEIVED = "not_received"  #: Digipost does not have it: it is uploaded again
+    NOT_RECEIVED = "not_received"  #: Digipost does not have it: it, or its like, may go again
     UNCERTAIN = "uncertain"  #: nobody can tell: its deliveries become *uncertain*, one by one
 
 
@@ -51,7 +55,7 @@ async def decide(
     try:
         for job in await ledger.jobs.of(campaign):
             mine = job.number == number and job.kind is JobKind.SEND
-            if mine and job.state in _OPEN_TO[decision]:
+            if mine and (job.state in _OPEN_TO[decision] or _contradicted(job, decision)):
                 return await _decided(job, decision, ledger, clock)
         return None
     finally:
@@ -61,11 +65,17 @@ async def decide(
 async def _decided(job: Job, decision: Decision, ledger: Ledger, clock: Clock) -> Job:
     log.info("letters.decided job_id=%s decision=%s", job.id, decision)
     if decision is Decision.RECEIVED:
-        there = replace(job, steps=job.steps - {REFUSED_ONCE})
+        there = job.undid(REFUSED_ONCE)
         return await ledger.jobs.save(there.to(JobState.UPLOADED, clock()))
+    if _contradicted(job, decision):
+        return await ledger.jobs.save(job.undid(CONTRADICTED))
     if decision is Decision.NOT_RECEIVED:
         return await ledger.jobs.save(job.again(clock()))
-    outcome = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
-    async for some in ledger.jobs.owned(job):
-        await ledger.jobs.finish(job.partition, [Ends(one, outcome) for one in some], clock())
+    job = await ledger.jobs.save(job.did(GIVEN_UP))
+    await ledger.jobs.lose(job, clock())
     return await ledger.jobs.save(job.to(JobState.ABANDONED, clock()))
+
+
+def _contradicted(job: Job, decision: Decision) -> bool:
+    """Whether a person has seen that nothing was delivered, though Digipost has said both."""
+    return decision is Decision.NOT_RECEIVED and CONTRADICTED in job.steps

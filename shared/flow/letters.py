@@ -8,6 +8,7 @@ next round takes up where it was; a job that may be with Digipost is looked for,
 blindly. Only one host at a time moves a campaign's jobs.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -17,8 +18,13 @@ from typing import BinaryIO
 
 from shared.domain.alert import Alert
 from shared.domain.campaign import LETTERS, Campaign, Phase
-from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
+from shared.domain.delivery import OpenDelivery
 from shared.domain.letter_job import (
+    CONTRADICTED,
+    GIVEN_UP,
+    HELD,
+    LET_GO,
+    LETTING_GO,
     MAY_BE_THERE,
     NOT_UPLOADED,
     REFUSED_ONCE,
@@ -45,7 +51,7 @@ from shared.flow.not_reached import PRINT
 from shared.flow.watch import Watch
 from shared.flow.wording import post_once, render
 from shared.ledger import Ledger
-from shared.ledger.jobs import Ends
+from shared.ledger.jobs import lost
 from shared.ports import Clock, Files, LetterService
 from shared.settings import Settings
 
@@ -128,7 +134,7 @@ class _Mover:
     async def move(self) -> None:
         jobs = await self.ledger.jobs.of(self.campaign.id)
         for job in jobs:
-            if job.open or _to_be_told(job):
+            if job.open or _was_refused(job):
                 await self._carry(job)
         if await self._may_send():
             await self._begin(len(jobs))
@@ -244,6 +250,8 @@ class _Mover:
         """As far as the job comes now."""
         if job.state in NOT_UPLOADED and self.campaign.phase is Phase.CANCELLING:
             job = await self._let_go(job)
+        if GIVEN_UP in job.steps:  # and we were stopped before all of it was written
+            job = await self._lose(job)
         if job.state is JobState.DRAFT:
             job = await self._gather(job)
         if job.state is JobState.READY:
@@ -252,29 +260,32 @@ class _Mover:
             job = await self._look_for(job)
         if job.state is JobState.ANSWERED:
             await self._apply(job)
-        elif _to_be_told(job):
-            await self._give_up(job)
+        elif _was_refused(job):
+            await self._stop_for(job)
         elif job.may_be_with_digipost:
             await self._see_to(await self._told(job))
 
     async def _let_go(self, job: Job) -> Job:
         """Called off before it was uploaded; after an upload that was broken off, nobody knows."""
         if MAY_BE_THERE in job.steps:
-            lost = Outcome(Status.UNCERTAIN, Reason.NO_RESULT)
-            async for some in self.ledger.jobs.owned(job, _PAGE):
-                ends = [Ends(one, lost) for one in some]
-                await self.ledger.jobs.finish(job.partition, ends, self.clock())
-        else:
-            await self.ledger.jobs.free(job)
+            return await self._lose(job)
+        await self.ledger.jobs.free(job)
+        return await self._to(job, JobState.ABANDONED)
+
+    async def _lose(self, job: Job) -> Job:
+        await self.ledger.jobs.lose(job, self.clock())
         return await self._to(job, JobState.ABANDONED)
 
     async def _upload(self, job: Job) -> Job:
         """The job where Digipost can have it; noted before it leaves."""
         if job.not_before > self.clock() or not await self._may_send():
             return job
+        await self._check_contradictions(job)
         built = await self.builder.build(self.campaign, job)
         try:
-            await self._answers.put_out(built.put_out, in_doubt=MAY_BE_THERE in job.steps)
+            in_doubt = MAY_BE_THERE in job.steps  # an upload with them in it may have come through
+            ends = [lost(end.opened) if in_doubt else end for end in built.put_out]
+            await self._answers.put_out(ends)
             if built.parcel is None:
                 return await self._to(job, JobState.ABANDONED)
             if not await self._may_send():
@@ -366,6 +377,7 @@ class _Mover:
             job=job,
             parts=sum(one.kind is job.kind and one.round == job.round for one in jobs),
             by_hand=self.settings.DIGIPOST_APPROVE == "portal",
+            refused=REFUSED_ONCE in job.steps,
         )
         name = f"{self.campaign.run}/digipost-{job.number}-{what}-{job.uploads}"
         try:
@@ -392,19 +404,39 @@ class _Mover:
 
     # --- a job is answered ---
 
-    async def _give_up(self, job: Job) -> None:
-        """Digipost has refused all of it: its deliveries wait, and a person must act first."""
-        await self.ledger.jobs.free(job)
-        await self.ledger.jobs.save(job.did("freed"))
-        code, _, words = job.error.partition(": ")
-        raise BlockedError("letter_job_failed", job=job.id, kind=job.kind, code=code, words=words)
+    async def _stop_for(self, job: Job) -> None:
+        """Digipost has refused all of it: the campaign stops, and goes on when somebody says so.
+
+        Until then it keeps its deliveries, should Digipost say that it was delivered after all.
+        """
+        campaign = await self.ledger.campaigns.get(self.campaign.id)
+        phase = campaign.phase if campaign else Phase.CANCELLING
+        if HELD not in job.steps and phase is not Phase.CANCELLING:
+            code, _, words = job.error.partition(": ")
+            problem = BlockedError(
+                "letter_job_failed", job=job.id, kind=job.kind, code=code, words=words
+            )
+            if await hold(self.campaign.id, problem, self.ledger.campaigns):
+                await self.ledger.jobs.save(job.did(HELD))
+        elif phase in {Phase.SENDING, Phase.CANCELLING}:
+            job = await self.ledger.jobs.save(job.did(LETTING_GO))
+            await self.ledger.jobs.free(job)
+            await self.ledger.jobs.save(job.did(LET_GO))
+
+    async def _check_contradictions(self, job: Job) -> None:
+        """Raises BlockedError while those in this job may have got a letter by one before it."""
+        if job.kind is JobKind.SEND:
+            for other in await self.ledger.jobs.of(self.campaign.id):
+                if CONTRADICTED in other.steps:
+                    raise BlockedError("letter_contradicted", job=other.id)
 
     async def _apply(self, job: Job) -> None:
         """What the receipt says, delivery by delivery. Doing it again changes nothing."""
         data = await self.files.get(job.receipt)
         if data is None:
             raise BlockedError("letter_receipt_gone", job=job.id)
-        receipt = self.service.read_receipt(job.receipt.rpartition("/")[2], data)
+        name = job.receipt.rpartition("/")[2]
+        receipt = await asyncio.to_thread(self.service.read_receipt, name, data)
         await self._answers.apply(job, receipt)
         await self._to(job, JobState.DONE)
 
@@ -413,6 +445,6 @@ class _Mover:
         return Answers(self.campaign, self.builder, self.ledger, self.settings, self.clock)
 
 
-def _to_be_told(job: Job) -> bool:
-    """Whether it was refused, and nobody has heard of it yet."""
-    return job.state is JobState.FAILED and "freed" not in job.steps
+def _was_refused(job: Job) -> bool:
+    """Whether it was refused, and still has its deliveries."""
+    return job.state is JobState.FAILED and LET_GO not in job.steps

@@ -68,11 +68,11 @@ class Ways:
 
 async def go_on(campaign: Campaign, ledger: Ledger, settings: Settings, now: datetime) -> int:
     """Those who failed on the way they went are open on the next, if there is one; how many."""
-    if campaign.channel != LETTERS or not (all_failed := await ledger.jobs.failed(campaign.id)):
+    if campaign.channel != LETTERS:
         return 0
     gone_on = 0
     ways = Ways.of(settings, await ledger.suppressions.live(now))
-    for failed in all_failed:
+    async for failed in ledger.jobs.failed(campaign.id):
         if failed.round == campaign.round and (way := ways.after(failed.channel, failed.recipient)):
             gone_on += await ledger.jobs.go_on(failed, way)
     if gone_on:

@@ -5,14 +5,19 @@ read; `letters` then acts on it. Joined by the job's id alone. What we can do no
 where it is, is kept, and is told of once.
 """
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 
 from shared.domain.alert import Alert
 from shared.domain.job_receipt import JobAnswer, JobError, JobReceipt
 from shared.domain.letter_job import (
+    CONTRADICTED,
+    GIVEN_UP,
+    LETTING_GO,
     MAY_BE_THERE,
     REFUSED_ONCE,
     Job,
@@ -27,6 +32,7 @@ from shared.errors import (
     ThrottledError,
     UtsendelseError,
 )
+from shared.flow.answered import settle_late
 from shared.flow.watch import Watch
 from shared.ledger import Ledger
 from shared.ports import Clock, Files, LetterService
@@ -47,9 +53,10 @@ _STATE = {
 }
 #: What a file in the folder was, beside the answers; only what is half there is looked at again.
 _HALF, _UNREADABLE, _NOT_OURS, _UNKNOWN_JOB = "half", "unreadable", "not_ours", "unknown_job"
-_FOR_GOOD = {*JobAnswer, _NOT_OURS, _UNKNOWN_JOB}
+_FOR_GOOD = {*JobAnswer, _UNREADABLE, _NOT_OURS, _UNKNOWN_JOB}
 #: Of these nothing is kept, and nothing but time is lost by looking once more.
 LOOKED_AT_AGAIN = frozenset({_HALF, _NOT_OURS})
+_ANSWERED = {JobState.ANSWERED, JobState.DONE, JobState.FAILED}
 _WAITS = {
     JobState.UPLOADING,
     JobState.UNKNOWN,
@@ -79,9 +86,9 @@ async def receipts(
         return
     try:
         for kind in JobKind:
-            for name in await service.receipts(kind):
+            for name, size in (await service.receipts(kind)).items():
                 try:
-                    await _take_in(kind, name, service, ledger, files, settings, clock())
+                    await _take_in(kind, name, size, service, ledger, files, settings, clock())
                 except (StoppedError, ThrottledError):
                     raise
                 except UtsendelseError as error:
@@ -98,39 +105,50 @@ async def receipts(
 async def _take_in(
     kind: JobKind,
     name: str,
+    size: int,
     service: LetterService,
     ledger: Ledger,
     files: Files,
     settings: Settings,
     now: datetime,
 ) -> None:
-    known = await ledger.register.receipt(name)
-    if known and known.what in _FOR_GOOD:
-        if known.what in _STATE and not settings.DIGIPOST_KEEP_RECEIPTS:
-            await service.remove(kind, name)  # we were stopped right before
+    file = f"{name} {size}"  # a name may be used again, for something else
+    note = partial(ledger.register.note_receipt, file)
+    known = await ledger.register.receipt(file)
+    removable = known and known.what in _STATE and not settings.DIGIPOST_KEEP_RECEIPTS
+    if known and known.what in _FOR_GOOD and not removable:
+        return
+    if size > LARGEST:
+        log.error("receipts.unreadable kind=%s because=too_large bytes=%s", kind, size)
+        await ledger.alerts.raised(Alert.receipt(_fingerprint(file.encode()), _UNREADABLE), now)
+        await note("", _UNREADABLE, now)
         return
     data = await service.fetch(kind, name, LARGEST)
     content = sha256(data).hexdigest()
+    if known and removable and known.sha256 == content:
+        await service.remove(kind, name)  # we were stopped right before
+        return
     try:
-        receipt = service.read_receipt(name, data)
+        receipt = await asyncio.to_thread(service.read_receipt, name, data)
     except PermanentError as error:
-        if known and known.sha256 == content:
-            if known.what == _HALF:
-                log.error("receipts.unreadable kind=%s because=%s", kind, error)
-                await _keep_stray(name, data, _UNREADABLE, ledger, files, now)
+        if known and (known.sha256, known.what) == (content, _HALF):
+            log.error("receipts.unreadable kind=%s because=%s", kind, error)
+            await _keep_stray(data, _UNREADABLE, ledger, files, now)
+            await note(content, _UNREADABLE, now)
             return
         # it may still be being written: as it is now, it is looked at once more
-        await ledger.register.note_receipt(name, content, _HALF, now)
+        await note(content, _HALF, now)
         return
     partition = partition_of(receipt.job, settings.INSTALLATION)
     if partition is None:
         log.info("receipts.not_ours kind=%s", kind)  # nor are the people in it any of our business
-        await ledger.register.note_receipt(name, content, _NOT_OURS, now)
+        await note(content, _NOT_OURS, now)
         return
     job = await ledger.jobs.get(partition, receipt.job)
     if job is None or job.kind is not kind:
         log.error("receipts.unknown_job kind=%s job_id=%s", kind, receipt.job)
-        await _keep_stray(name, data, _UNKNOWN_JOB, ledger, files, now)
+        await _keep_stray(data, _UNKNOWN_JOB, ledger, files, now)
+        await note(content, _UNKNOWN_JOB, now)
         return
     fingerprint = content[:16]
     blob = f"{job.partition}/digipost/{fingerprint}-{name}"
@@ -139,7 +157,7 @@ async def _take_in(
         log.error("receipts.unknown_words job_id=%s words=%s", job.id, len(receipt.unknown))
         await ledger.alerts.raised(Alert.receipt(fingerprint, "unknown_words"), now)
     await note_on(job, receipt, blob, ledger=ledger, now=now)
-    await ledger.register.note_receipt(name, content, receipt.answer, now)
+    await note(content, receipt.answer, now)
     if not settings.DIGIPOST_KEEP_RECEIPTS:
         await service.remove(kind, name)
     log.info("receipts.read job_id=%s answer=%s", job.id, receipt.answer)
@@ -150,14 +168,14 @@ def folder_of_stray(content: str) -> str:
     return f"{_STRAY}/{content[:16]}"
 
 
-async def _keep_stray(
-    name: str, data: bytes, what: str, ledger: Ledger, files: Files, now: datetime
-) -> None:
+async def _keep_stray(data: bytes, what: str, ledger: Ledger, files: Files, now: datetime) -> None:
     """Kept in our store, left where it lies, and told of once."""
-    content = sha256(data).hexdigest()
-    await files.put(f"{folder_of_stray(content)}/receipt.zip", data)
-    await ledger.alerts.raised(Alert.receipt(content[:16], what), now)
-    await ledger.register.note_receipt(name, content, what, now)
+    await files.put(f"{folder_of_stray(sha256(data).hexdigest())}/receipt.zip", data)
+    await ledger.alerts.raised(Alert.receipt(_fingerprint(data), what), now)
+
+
+def _fingerprint(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]
 
 
 async def note_on(
@@ -169,41 +187,65 @@ async def note_on(
     through: then a refusal is no final answer, and a person must look.
     """
     state = _STATE.get(receipt.answer)
-    if state is None or state is job.state:
+    if state is None:
         return job
-    contradicts = job.state in {JobState.DONE, JobState.ANSWERED, JobState.FAILED}
-    if contradicts and receipt.answer.final:
-        same = (job.state is JobState.FAILED) == (receipt.answer is JobAnswer.FAILED)
-        if not same:
-            log.error("receipts.contradicts job_id=%s answer=%s", job.id, receipt.answer)
-            what = sha256(blob.encode()).hexdigest()[:16]
-            await ledger.alerts.raised(Alert.receipt(what, "contradicts"), now)
+    if job.state in _ANSWERED:
+        return await _second_answer(job, receipt, blob, ledger, now)
+    if job.state is JobState.ABANDONED or GIVEN_UP in job.steps:
+        if job.uploads and job.kind is JobKind.SEND and receipt.answer.final:
+            await settle_late(job, receipt, ledger, now)
+            late = Alert.receipt(_fingerprint(blob.encode()), "late")
+            await ledger.alerts.raised(late, now)
         return job
-    if job.state is JobState.ABANDONED and job.uploads and job.kind is JobKind.SEND:
-        # given up, and its deliveries are uncertain: whoever settles them can see it in the store
-        late = sha256(blob.encode()).hexdigest()[:16]
-        await ledger.alerts.raised(Alert.receipt(late, "late"), now)
     waits = job.state in _WAITS or (job.state is JobState.READY and job.uploads)
-    if not waits:
+    if not waits or state is job.state:
         return job
     if state is JobState.RECEIVED and job.state is JobState.PROVISIONAL:
         return job  # they may be read in any order
     if state is JobState.FAILED and MAY_BE_THERE in job.steps:
         changed = job if job.state is JobState.UNKNOWN else job.to(JobState.UNKNOWN, now)
-        changed = changed.did(REFUSED_ONCE)
-    elif state is JobState.FAILED:
+        return await _save(job, changed.did(REFUSED_ONCE), ledger)
+    if state is JobState.FAILED:
         code = receipt.error or JobError.UNKNOWN
-        changed = job.to(state, now, error=f"{code}: {receipt.error_words}"[:1_000])
-    elif state is JobState.ANSWERED:
-        changed = job.to(state, now, receipt=blob)
-    else:
-        changed = job.to(state, now)
+        error = f"{code}: {receipt.error_words}"[:1_000]
+        return await _save(job, job.to(state, now, error=error), ledger)
+    if state is JobState.ANSWERED:
+        return await _save(job, job.to(state, now, receipt=blob), ledger)
+    return await _save(job, job.to(state, now), ledger)
+
+
+async def _second_answer(
+    job: Job, receipt: JobReceipt, blob: str, ledger: Ledger, now: datetime
+) -> Job:
+    """After a final answer comes another, that says something else; people are told.
+
+    A job that was refused and has its deliveries still takes it as the answer. One whose deliveries
+    have been let go of keeps the campaign from sending more letters until a person has looked.
+    """
+    refused_again = job.state is JobState.FAILED and receipt.answer is JobAnswer.FAILED
+    if not receipt.answer.final or refused_again or blob == job.receipt:
+        return job
+    log.error("receipts.contradicts job_id=%s answer=%s", job.id, receipt.answer)
+    await ledger.alerts.raised(Alert.receipt(_fingerprint(blob.encode()), "contradicts"), now)
+    if job.state is not JobState.FAILED:
+        return job
+    if LETTING_GO in job.steps:
+        return await _save(job, job.did(CONTRADICTED), ledger)
+    return await _save(job, job.to(JobState.ANSWERED, now, receipt=blob), ledger)
+
+
+async def _save(job: Job, changed: Job, ledger: Ledger) -> Job:
+    """The job as changed, though people were told something of it meanwhile."""
     for _ in range(3):
         try:
             return await ledger.jobs.save(changed)
         except ClashError:
             fresh = await ledger.jobs.get(job.partition, job.id)
-            if fresh is None or fresh.state is not job.state:
+            if (
+                fresh is None
+                or fresh.state is not job.state
+                or LETTING_GO in fresh.steps - job.steps
+            ):
                 raise
             changed = replace(changed, version=fresh.version, steps=changed.steps | fresh.steps)
     raise ClashError(f"job {job.id} keeps changing")

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from shared.domain.addressee import without_national_ids
 from shared.domain.campaign import LETTERS, Campaign
 from shared.domain.countries import country_name
 from shared.domain.delivery import NEVER, Delivery
@@ -20,7 +21,6 @@ from shared.flow.wording import (
     left_out_words,
     reasons,
     said_of,
-    without_national_ids,
 )
 from shared.ledger.deliveries import Deliveries
 

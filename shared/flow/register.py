@@ -244,7 +244,7 @@ class _Keeper:
         if what in job.steps:
             return
         if what == "failed":
-            log.warning("register.failed job_id=%s said=%s", job.id, job.error)
+            log.warning("register.failed job_id=%s code=%s", job.id, job.error.partition(": ")[0])
         else:
             log.warning("register.no_result job_id=%s", job.id)
         await self.ledger.alerts.raised(Alert.register(job.round, what), self.clock())
@@ -473,7 +473,7 @@ class _Keeper:
         if receipt is None:
             await self._to(job, JobState.DONE)
             return
-        results = {result.id: result for result in receipt.recipients if result.id in asked}
+        results = {id_: one for id_, one in receipt.by_recipient.items() if id_ in asked}
         before = await self.ledger.register.entries(results)
         entries: list[Entry] = []
         for member, result in results.items():
@@ -482,7 +482,7 @@ class _Keeper:
                 member,
                 Standing.UNKNOWN,
                 by=about.by,
-                asked_at=receipt.ended_at or job.uploaded_at,
+                asked_at=min(receipt.ended_at or job.uploaded_at, self.clock()),
                 job=job.id,
                 fingerprint=about.fingerprint,
             )

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shared.domain.addressee import Flaw
+from shared.domain.addressee import Flaw, without_national_ids
 from shared.domain.campaign import LETTERS
 from shared.domain.delivery import Delivery, OpenDelivery, Reason, Status
 from shared.domain.job_receipt import RecipientReason
@@ -107,14 +107,6 @@ _RECIPIENT_REASON = {
     RecipientReason.UNSPECIFIED: "ikke nærmere oppgitt",
     RecipientReason.UNKNOWN: "en grunn vi ikke kjenner",
 }
-
-#: Eleven digits, written as national identity numbers are.
-_NATIONAL_ID = re.compile(r"\b\d{6}[ .-]?\d{5}\b")
-
-
-def without_national_ids(text: str) -> str:
-    """The text as it may stand in a report, though somebody has a number in their name."""
-    return _NATIONAL_ID.sub("[skjult nummer]", text)
 
 
 def said_of(delivery: Delivery) -> str:

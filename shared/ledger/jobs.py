@@ -60,6 +60,11 @@ class Ends:
     channel: str = ""  #: by which it went, where that is another than it was on
 
 
+def lost(opened: OpenDelivery, reference: str = "") -> Ends:
+    """One of whom nobody knows whether the letter came."""
+    return Ends(opened, Outcome(Status.UNCERTAIN, Reason.NO_RESULT, reference))
+
+
 class Jobs:
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -188,6 +193,11 @@ class Jobs:
                 for one, of in zip(portion, writes, strict=True):  # a clash names only the first
                     await self._one(one, of)
 
+    async def lose(self, job: Job, at: datetime) -> None:
+        """Nobody knows what became of its letters: what it still has is *uncertain*."""
+        async for some in self.owned(job):
+            await self.finish(job.partition, [lost(one) for one in some], at)
+
     async def _one(self, one: Ends | GoesOn, writes: list[Write]) -> None:
         partition, id_ = one.opened.campaign, one.opened.id
         try:
@@ -209,15 +219,12 @@ class Jobs:
 
     # --- what failed on another way ---
 
-    async def failed(self, campaign: str, limit: int = 1_000) -> list[Delivery]:
+    async def failed(self, campaign: str) -> AsyncIterator[Delivery]:
         """Deliveries that failed for good, on whatever way they went last."""
         where = [Where("status", "eq", Status.FAILED)]
-        keys = [
-            row.key.removeprefix("p:")
-            async for row in self._table.query(campaign, "p:", after("p:"), where, limit=limit)
-        ]
-        rows = [await self._table.get(campaign, f"d:{key}") for key in keys]
-        return [read_delivery(campaign, row) for row in rows if row]
+        async for row in self._table.query(campaign, "p:", after("p:"), where):
+            if found := await self._table.get(campaign, row.key.replace("p:", "d:", 1)):
+                yield read_delivery(campaign, found)
 
     async def go_on(self, before: Delivery, channel: str) -> bool:
         """One that failed is open again on that channel; False when it has changed meanwhile."""

@@ -107,14 +107,17 @@ class Register:
 
     # --- receipts ---
 
-    async def receipt(self, name: str) -> "SeenReceipt | None":
-        row = await self._table.get(_RECEIPTS, _key(name))
+    async def receipt(self, file: str) -> "SeenReceipt | None":
+        row = await self._table.get(_RECEIPTS, _key(file))
         return SeenReceipt(str(row.values["sha256"]), str(row.values["what"])) if row else None
 
-    async def note_receipt(self, name: str, content: str, what: str, at: datetime) -> None:
-        """Remember that the file of this name, with this SHA-256, has been looked at."""
+    async def note_receipt(self, file: str, content: str, what: str, at: datetime) -> None:
+        """Remember that this file, by whatever tells it from others, has been looked at.
+
+        `content` is its SHA-256.
+        """
         columns: dict[str, Value] = {"sha256": content, "what": what, "at": stamp(at)}
-        await self._table.write(_RECEIPTS, Put(_key(name), columns))
+        await self._table.write(_RECEIPTS, Put(_key(file), columns))
 
     async def old_receipts(self, before: datetime) -> list["OldReceipt"]:
         """Those that were looked at before then, and have not been marked as forgotten."""
@@ -151,9 +154,9 @@ class OldReceipt(SeenReceipt):
     version: str
 
 
-def _key(name: str) -> str:
-    """Whatever a file may be called."""
-    return sha256(name.encode()).hexdigest()
+def _key(file: str) -> str:
+    """Whatever it may be called."""
+    return sha256(file.encode()).hexdigest()
 
 
 def _columns(entry: Entry) -> dict[str, Value]:

@@ -42,14 +42,21 @@ class Verdicts:
         row = await self._table.get(campaign, f"d:{delivery}")
         return read_delivery(campaign, row) if row else None
 
-    async def give(self, delivery: Delivery, sent: bool, at: datetime, by: str) -> bool:
+    async def give(
+        self,
+        delivery: Delivery,
+        sent: bool,
+        at: datetime,
+        by: str,
+        reason: Reason = Reason.SETTLED_BY_HAND,
+    ) -> bool:
         """Settle it as *sent* or *failed*. False when it stands otherwise by now: late truth wins.
 
         When it was tried and what the provider said stays as it was, and the verdict is kept
         beside the attempts: when it was given, and `by` which way.
         """
         status = Status.SENT if sent else Status.FAILED
-        verdict: dict[str, Value] = {"status": status, "reason": Reason.SETTLED_BY_HAND}
+        verdict: dict[str, Value] = {"status": status, "reason": reason}
         problem = f"p:{delivery.id}"
         history = f"{history_key(delivery.id, delivery.round, delivery.attempts)}:{status}"
         token = uuid4().hex

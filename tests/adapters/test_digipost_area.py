@@ -256,7 +256,7 @@ async def test_without_the_folder_nothing_is_written_and_trying_again_is_no_use(
     shutil.rmtree(served.area.folder / SEND)
     with pytest.raises(PermanentError):
         await served.upload()
-    assert await served.adapter().receipts(JobKind.SEND) == []
+    assert await served.adapter().receipts(JobKind.SEND) == {}
     assert not await served.adapter().answers()
 
 
@@ -336,7 +336,7 @@ async def test_folders_among_the_receipts_and_names_that_are_not_utf8_are_no_obs
     (receipts / "gammelt").mkdir()
     (receipts / "b.resultat.zip").write_bytes(b"b")
     (receipts / "\udce6.zip").write_bytes(b"a")
-    names = await served.adapter().receipts(JobKind.SEND)
+    names = list(await served.adapter().receipts(JobKind.SEND))
     assert names == ["\\xe6.zip", "b.resultat.zip"]
     with pytest.raises(PermanentError):
         await served.adapter().fetch(JobKind.SEND, names[0], 9)

@@ -178,10 +178,10 @@ async def test_who_failed_on_a_way_is_open_on_the_next_unless_it_was_sent_after_
         opened = await book.deliveries.get_open(C, id_)
         claimed = await book.deliveries.claim(opened, NOW, timedelta(minutes=5))
         await book.deliveries.settle(claimed, REFUSED, NOW)
-    first, second = sorted(await book.jobs.failed(C), key=lambda one: one.id)
+    first, second = sorted([one async for one in book.jobs.failed(C)], key=lambda one: one.id)
     assert await book.jobs.go_on(first, "ticket")
     assert not await book.jobs.go_on(first, "ticket")
-    assert [one.id for one in await book.jobs.failed(C)] == ["d001"]
+    assert [one.id async for one in book.jobs.failed(C)] == ["d001"]
     [again] = await book.deliveries.due(C, NOW, 10, channel="ticket")
     assert (again.id, again.attempt) == ("d000", 1)
     assert second.channel == "email"
@@ -224,9 +224,9 @@ async def test_what_is_not_known_to_be_written_is_found_so_by_the_next_look(lie)
     book, job = await lying("go_on", None)
     [opened] = await book.owned(job)
     await book.jobs.finish(C, [Ends(opened, REFUSED)], NOW)
-    [failed] = await book.jobs.failed(C)
+    [failed] = [one async for one in book.jobs.failed(C)]
     book.table.lie = lie
     with suppress(StorageError):
         assert not await book.jobs.go_on(failed, "email")
     assert await book.jobs.any_open(C, ["email"])
-    assert not await book.jobs.failed(C)
+    assert not [one async for one in book.jobs.failed(C)]

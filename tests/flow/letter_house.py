@@ -65,6 +65,7 @@ class Desk:
     refuses: str = ""  #: a job, with this code
     answered: set[tuple[JobKind, str]] = field(default_factory=set)
     stamp: int = 0
+    at: str = "2026-11-23T10:15:30+01:00"  #: when it works
 
     def work(self, *, status: str = "SUKSESS") -> None:
         """Answer every job that has come in since the last time."""
@@ -78,7 +79,7 @@ class Desk:
         for kind, name in self.area.uploads:
             if (kind, name) not in self.answered:
                 job = self._read(kind, self.area.jobs[kind, name]).findtext(f".//{{{NS}}}jobb-id")
-                self._put(kind, name, "mottatt", f"<status>{status}</status>{_info(job)}")
+                self._put(kind, name, "mottatt", f"<status>{status}</status>{self.info(job)}")
 
     def _read(self, kind: JobKind, data: bytes) -> Any:
         root = "mottakersplitt" if kind is JobKind.SPLIT else "masseutsendelse"
@@ -93,11 +94,13 @@ class Desk:
         self.jobs.append((job, ids))
         if self.refuses:
             said = f"<feilkode>{self.refuses}</feilkode><melding>Noe er galt</melding>"
-            failed = f"<status>FEILET</status>{_info(job)}<feilinformasjon>{said}</feilinformasjon>"
+            failed = (
+                f"<status>FEILET</status>{self.info(job)}<feilinformasjon>{said}</feilinformasjon>"
+            )
             self._put(kind, name, "resultat", failed)
             return
         people = "".join(self._person(id_) for id_ in ids)
-        body = f"<status>{status}</status>{_info(job)}"
+        body = f"<status>{status}</status>{self.info(job)}"
         body += f"<mottaker-resultater>{people}</mottaker-resultater>"
         if kind is JobKind.SEND:
             rows = [self._letter(one, status) for one in xml.iter(f"{{{NS}}}brev")]
@@ -135,6 +138,12 @@ class Desk:
             f"{f'<kanal>{by}</kanal>' if sent else ''}{said}</resultat>"
         )
 
+    def info(self, job: str) -> str:
+        return (
+            f"<jobb-info><ref-jobb-id>{job}</ref-jobb-id><start-tid>{self.at}</start-tid>"
+            f"<slutt-tid>{self.at}</slutt-tid></jobb-info>"
+        )
+
     def _put(self, kind: JobKind, name: str, word: str, body: str) -> None:
         root = "mottakersplitt" if kind is JobKind.SPLIT else "masseutsendelse"
         xml = f'<{root}-resultat xmlns="{NS}">{body}</{root}-resultat>'
@@ -144,14 +153,6 @@ class Desk:
         self.stamp += 1
         receipt = f"{name.removesuffix('.zip')}.{word}.20261123-{self.stamp:09}.zip"
         self.area.put_receipt(kind, receipt, packed.getvalue())
-
-
-def _info(job: str) -> str:
-    at = "2026-11-23T10:15:30+01:00"
-    return (
-        f"<jobb-info><ref-jobb-id>{job}</ref-jobb-id><start-tid>{at}</start-tid>"
-        f"<slutt-tid>{at}</slutt-tid></jobb-info>"
-    )
 
 
 class LetterHouse(House):

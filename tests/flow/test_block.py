@@ -59,6 +59,7 @@ PROBLEMS = {
         {"job": "k.send-1", "kind": "send", "code": "validation", "words": "Ugyldig XML"},
         "Digipost skriver: «Ugyldig XML»",
     ),
+    "letter_contradicted": ({"job": "k.send-1"}, "Digipost har sagt to ting om jobben «k.send-1»"),
     "letter_receipt_gone": ({"job": "k.send-1"}, "Svaret fra Digipost på jobben «k.send-1»"),
     "letter_rule": ({"rule": "subject", "id": "brev"}, "ikke følger reglene deres (subject)"),
 }

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.addressee import without_national_ids
 from shared.domain.campaign import Campaign, RecipientList
 from shared.domain.delivery import Delivery, Outcome, Reason, Status
 from shared.domain.helpdesk import TicketState
@@ -22,7 +23,6 @@ from shared.flow.wording import (
     left_out_words,
     reasons,
     said_of,
-    without_national_ids,
 )
 from tests.flow.edges import under_way
 

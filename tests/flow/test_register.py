@@ -158,6 +158,7 @@ def scene(make_keeper):
 
 async def test_everybody_on_the_lists_is_asked_about_once_and_the_answers_are_kept(make_keeper):
     house = make_keeper()
+    house.clock.tick(hours=2)
     kari, ola, liv = (person(house, name) for name in ("Kari", "Ola", "Liv"))
     on_list(house, kari, ola)
     on_list(house, ola, liv, name="BREV2")
@@ -585,6 +586,14 @@ async def test_a_failure_of_any_call_forgets_nobody(scene):
 
 async def run_forget(house) -> None:
     await forget(ledger=house.ledger, files=house.files, settings=house.settings, clock=house.clock)
+
+
+async def test_an_answer_from_the_future_is_from_now(scene):
+    house, (kari, *_) = scene()
+    house.desk.at = "2036-11-23T10:15:30+01:00"
+    before = house.clock()
+    await house.round()
+    assert before <= (await house.known())[kari].asked_at <= house.clock()
 
 
 async def test_who_is_not_asked_about_any_more_is_forgotten_after_the_period(scene):

@@ -10,7 +10,7 @@ from shared.domain.job_receipt import JobReceipt
 from shared.domain.letter_job import JobKind
 from shared.errors import TransientError, UncertainError, UtsendelseError
 from shared.ports import JobFile
-from tests.flow.letter_house import Desk, Post, _info
+from tests.flow.letter_house import Desk, Post
 from tests.injection.moments import Line
 from tests.letters import Place
 
@@ -112,7 +112,7 @@ class Office(Desk):
     def says_by_itself(self, job: str, status: str = "FEILET") -> None:
         """A receipt that nobody has asked for."""
         name = f"{job.replace('.', '-')}-1.zip"
-        self._put(JobKind.SEND, name, "resultat", f"<status>{status}</status>{_info(job)}")
+        self._put(JobKind.SEND, name, "resultat", f"<status>{status}</status>{self.info(job)}")
 
     def _person(self, id_: str) -> str:
         return "" if self.people.get(id_) == "silent" else super()._person(id_)

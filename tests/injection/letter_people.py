@@ -242,7 +242,10 @@ async def all_asked_about(town: Town, number: int) -> bool:
 
 
 async def all_receipts_read(town: Town, number: int) -> bool:
-    read = [await town.eyes.ledger.register.receipt(name) for _, name in town.area.answers_there]
+    read = [
+        await town.eyes.ledger.register.receipt(f"{name} {len(data)}")
+        for (_, name), data in town.area.answers_there.items()
+    ]
     return all(read)
 
 

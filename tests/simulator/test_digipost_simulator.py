@@ -734,7 +734,7 @@ async def test_it_runs_beside_whoever_uses_it_and_works_by_itself(
         async with httpx.AsyncClient(base_url=running.url) as http:
             await http.post("/_sim/work")
             [name] = (await http.get("/_sim/state")).json()["receipts"]
-        assert await area.receipts(JobKind.SEND) == [name]
+        assert list(await area.receipts(JobKind.SEND)) == [name]
 
 
 async def test_what_the_app_builds_and_uploads_is_accepted_and_it_can_read_the_answer(
@@ -766,7 +766,7 @@ async def test_what_the_app_builds_and_uploads_is_accepted_and_it_can_read_the_a
         parcel.close()
         desk.simulator.work()
         assert [task.said for task in desk.simulator.tasks] == [""]
-        names = await area.receipts(JobKind.SEND)
+        names = list(await area.receipts(JobKind.SEND))
         answers = [
             read_receipt(name, await area.fetch(JobKind.SEND, name, 100_000)) for name in names
         ]
