@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import NAMESPACE_URL, uuid5
 
-from shared.domain.addressee import Addressee, Identity, PostalAddress
+from shared.domain.addressee import Addressee, Identity, Known, PostalAddress, identify
 from shared.domain.delivery import NEVER
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "utsendelse/letter")
@@ -122,6 +122,23 @@ class Job:
     def undid(self, step: str) -> "Job":
         return replace(self, steps=self.steps - {step})
 
+    def leaves(self, now: datetime, *, letters: int, size: int, sha256: str) -> "Job":
+        """The job with its file, which is about to be uploaded under a name of its own.
+
+        An earlier file of the same name may be in Digipost's hands.
+        """
+        uploads = self.uploads + 1
+        return self.to(
+            JobState.UPLOADING,
+            now,
+            letters=letters,
+            zip_name=f"{self.id.replace('.', '-')}-{uploads}.zip",
+            uploads=uploads,
+            size=size,
+            sha256=sha256,
+            uploaded_at=now,
+        )
+
     def again(self, now: datetime) -> "Job":
         """The job, to be uploaded once more: what people were told of the last time is over."""
         return replace(self.to(JobState.READY, now), steps=frozenset({MAY_BE_THERE}))
@@ -195,6 +212,15 @@ class JobRecipient:
     by: Identity
     value: str = field(default="", repr=False)  #: unless by name and address
     addressee: Addressee | None = None  #: for name and address
+
+    @classmethod
+    def found(cls, id_: str, addressee: Addressee, known: Known | None) -> "JobRecipient | None":
+        """By the surest that there is; None when there is nothing to go by."""
+        identity = identify(addressee, known)
+        if identity is None:
+            return None
+        by, value = identity
+        return cls(id_, by, value, addressee if by is Identity.NAME_AND_ADDRESS else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,11 @@ VALUE_LENGTH = 1_000
 #: Control characters, and halves of a character.
 _UNPRINTABLE = {"Cc", "Cs"}
 _SPACES = re.compile(r"\s+")
-# Bidirectional controls and zero-width marks: invisible, and make one name look like another.
-_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# Bidirectional controls and zero-width marks: invisible, and make one name look like another. And
+# what is no character, which XML cannot hold.
+_INVISIBLE = re.compile(
+    "[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 def tidy_name(name: str) -> str:

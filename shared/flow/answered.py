@@ -53,12 +53,11 @@ class Answers:
             await self._what_was_sent(job, receipt)
 
     async def _who_is_there(self, job: Job, receipt: JobReceipt) -> None:
-        results = receipt.by_recipient
+        results, before = receipt.by_recipient, await self.builder.register_of(job)
         async for some in self.ledger.jobs.owned(job, _PAGE):
             found = {o.id: results[o.id] for o in some if o.id in results}
-            entries = await self._learn(
-                job, receipt, [(o, found[o.id]) for o in some if o.id in found]
-            )
+            answers = [(o, found[o.id]) for o in some if o.id in found]
+            entries = await self._learn(job, receipt, answers, before)
             known = [(o, e) for o in some if (e := entries.get(o.id))]
             await self.known(known)
             silent = [o for o in some if o.id not in entries]
@@ -86,9 +85,9 @@ class Answers:
         job: Job,
         receipt: JobReceipt,
         answers: Sequence[tuple[OpenDelivery, RecipientResult]],
+        before: Mapping[str, Entry],
     ) -> dict[str, Entry]:
         """What is known of each by now, by delivery; kept in the register, where there is one."""
-        before = await self.builder.register_of([opened for opened, _ in answers])
         entries: dict[str, Entry] = {}
         now = self.clock()
         for opened, result in answers:
@@ -111,9 +110,11 @@ class Answers:
     async def _what_was_sent(self, job: Job, receipt: JobReceipt) -> None:
         """Joined by our ids alone: the order of the rows says nothing."""
         rows, people = _Rows.of(job, receipt), receipt.by_recipient
+        before = await self.builder.register_of(job)
         ways = Ways.of(self.settings, await self.ledger.suppressions.live(self.clock()))
         async for some in self.ledger.jobs.owned(job, _PAGE):
-            await self._learn(job, receipt, [(o, people[o.id]) for o in some if o.id in people])
+            answers = [(o, people[o.id]) for o in some if o.id in people]
+            await self._learn(job, receipt, answers, before)
             ended: list[Ends | GoesOn] = []
             for opened in some:
                 uuid, result = rows.about(opened.id)

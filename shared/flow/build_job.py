@@ -6,16 +6,15 @@ from the helpdesk here, goes into the file and is kept nowhere else.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from types import MappingProxyType
 
 from shared.domain.addressee import (
     Addressee,
-    Identity,
     Known,
     fingerprint,
-    identify,
 )
 from shared.domain.campaign import Campaign
 from shared.domain.delivery import OpenDelivery, Outcome, Reason, Status
@@ -35,9 +34,9 @@ from shared.domain.letter_job import (
 from shared.domain.letter_job import Settings as LetterSettings
 from shared.domain.message import LetterPlan
 from shared.domain.placeholders import has_placeholders
-from shared.domain.recipient import Recipient
+from shared.domain.recipient import Member, Recipient
 from shared.domain.register import Answer, Entry
-from shared.errors import BlockedError
+from shared.errors import BlockedError, ThrottledError
 from shared.flow.frozen import Messages
 from shared.flow.letter_files import pictures_in, typeset
 from shared.flow.not_reached import PRINT, Ways
@@ -51,8 +50,11 @@ log = logging.getLogger(__name__)
 #: How many are read, identified and written at a time: ten calls to the helpdesk at the most.
 _PAGE = 640
 _MAIN, _MAIN_FILE = "brev", "brev.pdf"
-CLIENT = "Utsendelse"
 _NOTHING: Mapping[str, Entry] = MappingProxyType({})
+#: So many may break a rule by themselves; of more, something else is wrong.
+_UNFIT = 20
+#: The helpdesk's limit is waited for so long; a host ends a function after five minutes.
+_PATIENCE = timedelta(minutes=3)
 #: So much of a subject Digipost takes. The preview tells of what is longer.
 SUBJECT = 100
 
@@ -63,6 +65,8 @@ class Built:
 
     parcel: Parcel | None = None  #: None: there is nobody left
     put_out: list[Ends] = field(default_factory=list)
+    #: whose letters break a rule of Digipost's, and what is the matter with them
+    unfit: Mapping[str, Reason] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +78,33 @@ class Builder:
     service: LetterService
     typesetter: Typesetter
     settings: Settings
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def build(self, campaign: Campaign, job: Job) -> Built:
         """The job's file, whoever of its deliveries can be in it. Nothing is changed.
 
+        Whoever breaks a rule of Digipost's by themselves is put out, so that they stop nobody else.
+
         Raises BlockedError for what a person must put right, TransientError when the helpdesk does
         not answer. The same deliveries always come to the same file.
         """
+        unfit: dict[str, Reason] = {}
+        while True:
+            try:
+                return await self._built(campaign, job, unfit)
+            except BlockedError as problem:
+                id_ = str(problem.detail.get("id", ""))
+                if problem.problem != "letter_rule" or id_ in unfit or len(unfit) == _UNFIT:
+                    raise
+                if not await self.ledger.deliveries.get_open(campaign.id, id_):
+                    raise  # it is about something else
+                subject = problem.detail.get("rule") == "subject"
+                unfit[id_] = Reason.BAD_DOCUMENT if subject else Reason.BAD_IDENTITY
+                log.warning("letters.unfit delivery_id=%s because=%s", id_, problem)
+
+    async def _built(self, campaign: Campaign, job: Job, unfit: Mapping[str, Reason]) -> Built:
         file = self.service.new_file()
-        built = Built()
+        built = Built(unfit=unfit)
         try:
             if job.kind is JobKind.SPLIT:
                 count = await self._ask(file, job, built)
@@ -94,13 +116,17 @@ class Builder:
             file.close()
         return built
 
+    async def room(self, campaign: Campaign, job: Job) -> int:
+        """How many deliveries the job has room for. BlockedError when the letter is gone."""
+        own = job.kind is JobKind.SEND and (await self._letter(campaign))[1].main is None
+        return self.settings.letters_in_a_job(own)
+
     # --- who is in Digipost? ---
 
     async def _ask(self, file: JobFile, job: Job, built: Built) -> int:
-        await asyncio.to_thread(file.begin_split, self._job_settings(job))
-        count = 0
+        await asyncio.to_thread(file.begin_split, settings_of(job, self.settings))
+        count, before = 0, await self.register_of(job)
         async for some in self.ledger.jobs.owned(job, _PAGE):
-            before = await self.register_of(some)
             asked = []
             for opened, who in await self._people(some):
                 known = self.known(job, opened, before)
@@ -113,16 +139,11 @@ class Builder:
     # --- letters ---
 
     async def _write(self, file: JobFile, campaign: Campaign, job: Job, built: Built) -> int:
-        try:
-            letter = await self.messages.of(campaign.id)
-        except LookupError as error:
-            raise BlockedError("message_gone") from error
-        plan = letter.message.letter
-        if plan is None:
-            raise BlockedError("message_gone")
+        letter, plan = await self._letter(campaign)
         documents = await self._shared_documents(file, letter, plan)
         if plan.main:
             await self._begin(file, job, letter, documents)
+        shown = {} if plan.main else await pictures_in(letter.message, self.files)
         count = 0
         own: list[JobLetter] = []
         async for some in self.ledger.jobs.owned(job, _PAGE):
@@ -130,12 +151,16 @@ class Builder:
             for opened, who in await self._people(some):
                 known = self.known(job, opened)
                 if recipient := self._recipient(opened, who, known, built):
-                    page.append(self._letter(job, opened, recipient, letter, documents))
+                    page.append(self._job_letter(job, opened, recipient, letter, documents))
             if plan.main:
                 await asyncio.to_thread(file.add_letters, page)
             else:
                 by_id = {opened.id: opened for opened in some}
-                page = [one for one in page if await self._made(file, by_id[one.id], letter, built)]
+                page = [
+                    one
+                    for one in page
+                    if await self._made(file, by_id[one.id], letter, shown, built)
+                ]
                 own += page
             count += len(page)
         if not plan.main and own:
@@ -143,6 +168,15 @@ class Builder:
             await self._begin(file, job, letter, [*mains, *documents])
             await asyncio.to_thread(file.add_letters, own)
         return count
+
+    async def _letter(self, campaign: Campaign) -> tuple[Letter, LetterPlan]:
+        try:
+            letter = await self.messages.of(campaign.id)
+        except LookupError as error:
+            raise BlockedError("message_gone") from error
+        if letter.message.letter is None:
+            raise BlockedError("message_gone")
+        return letter, letter.message.letter
 
     async def _begin(
         self, file: JobFile, job: Job, letter: Letter, documents: Sequence[JobDocument]
@@ -153,7 +187,7 @@ class Builder:
             authentication=Authentication(self.settings.DIGIPOST_AUTHENTICATION),
             sensitivity=Sensitivity(self.settings.DIGIPOST_SENSITIVITY),
         )
-        await asyncio.to_thread(file.begin_send, self._job_settings(job), shared, documents)
+        await asyncio.to_thread(file.begin_send, settings_of(job, self.settings), shared, documents)
 
     async def _shared_documents(
         self, file: JobFile, letter: Letter, plan: LetterPlan
@@ -172,19 +206,23 @@ class Builder:
         return documents
 
     async def _made(
-        self, file: JobFile, opened: OpenDelivery, letter: Letter, built: Built
+        self,
+        file: JobFile,
+        opened: OpenDelivery,
+        letter: Letter,
+        shown: Mapping[str, bytes],
+        built: Built,
     ) -> bool:
         """A letter of their own in the file; put out when none can be made of what it says."""
-        pictures = await pictures_in(letter.message, self.files)
         try:
-            pdf = await typeset(letter.to(opened.recipient), self.typesetter, pictures)
+            pdf = await typeset(letter.to(opened.recipient), self.typesetter, shown)
         except BlockedError:
             built.put_out.append(Ends(opened, Outcome(Status.FAILED, Reason.BAD_DOCUMENT)))
             return False
         await asyncio.to_thread(file.add_file, f"brev/{opened.id}.pdf", pdf)
         return True
 
-    def _letter(
+    def _job_letter(
         self,
         job: Job,
         opened: OpenDelivery,
@@ -219,13 +257,21 @@ class Builder:
 
     # --- both ---
 
-    async def register_of(self, some: Sequence[OpenDelivery]) -> Mapping[str, Entry]:
-        """What the register has of these, by member, as far as they are still who they were."""
+    async def register_of(self, job: Job) -> Mapping[str, Entry]:
+        """What the register has of those in the job, by member, as far as they are still who they
+        were. Once a job: of many it reads the whole register.
+        """
         if self.settings.DIGIPOST_REGISTER == "off":
             return {}
-        people = {opened.recipient.member: opened.recipient for opened in some}
+        people: dict[str, str] = {}
+        async for some in self.ledger.jobs.owned(job):
+            people |= {
+                one.recipient.member: fingerprint(one.recipient.addressee)
+                for one in some
+                if one.recipient.addressee
+            }
         entries = await self.ledger.register.entries(people)
-        return {m: entry for m, entry in entries.items() if is_of(entry, people[m])}
+        return {m: entry for m, entry in entries.items() if entry.fingerprint == people[m]}
 
     def known(
         self, job: Job, opened: OpenDelivery, register: Mapping[str, Entry] = _NOTHING
@@ -249,7 +295,7 @@ class Builder:
             for one in some
             if one.recipient.addressee and one.recipient.addressee.has_national_id
         ]
-        today = await self.helpdesk.people(with_id) if with_id else {}
+        today = await self._as_registered(with_id) if with_id else {}
         people = []
         for one in some:
             addressee, member = one.recipient.addressee, today.get(one.recipient.member)
@@ -257,6 +303,21 @@ class Builder:
                 addressee = replace(addressee, national_id=member.addressee.national_id)
             people.append((one, addressee))
         return people
+
+    async def _as_registered(self, members: Sequence[str]) -> Mapping[str, Member]:
+        """Read anew from the helpdesk, whose limit a large job meets: it waits for a while then.
+
+        Nothing of what has been read could be kept for a later try.
+        """
+        waited = timedelta(0)
+        while True:
+            try:
+                return await self.helpdesk.people(members)
+            except ThrottledError as error:
+                waited += error.retry_after
+                if waited > _PATIENCE:
+                    raise
+                await self.pause(error.retry_after.total_seconds())
 
     def _recipient(
         self,
@@ -271,35 +332,34 @@ class Builder:
         if not Ways.of(self.settings).lets_through(opened.recipient):
             built.put_out.append(Ends(opened, Outcome(Status.SKIPPED, Reason.NOT_ON_TEST_LIST)))
             return None
-        found = identify(addressee, known) if addressee else None
+        if opened.id in built.unfit:
+            built.put_out.append(Ends(opened, Outcome(Status.FAILED, built.unfit[opened.id])))
+            return None
+        found = JobRecipient.found(opened.id, addressee, known) if addressee else None
         if found is None:
             built.put_out.append(Ends(opened, Outcome(Status.SKIPPED, Reason.NO_IDENTITY)))
-            return None
-        by, value = found
-        named = addressee if by is Identity.NAME_AND_ADDRESS else None
-        return JobRecipient(opened.id, by, value, named)
+        return found
 
     def _main(self) -> LetterSettings:
         """What holds for the main document alone: one SMS for a letter is enough."""
         return LetterSettings(sms_after_hours=self.settings.sms_after_hours or None)
-
-    def _job_settings(self, job: Job) -> JobSettings:
-        of = self.settings
-        split = job.kind is JobKind.SPLIT
-        return JobSettings(
-            sender=of.DIGIPOST_SENDER_ID,
-            job=job.id,
-            broker=of.DIGIPOST_BROKER_ID or None,
-            name=f"Utsendelse {job.partition}",
-            auto_approve=split or of.DIGIPOST_APPROVE == "auto",
-            client=CLIENT,
-        )
 
     async def _bytes(self, blob: str) -> bytes:
         data = await self.files.get(blob)
         if data is None:
             raise BlockedError("message_gone")
         return data
+
+
+def settings_of(job: Job, settings: Settings) -> JobSettings:
+    return JobSettings(
+        sender=settings.DIGIPOST_SENDER_ID,
+        job=job.id,
+        broker=settings.DIGIPOST_BROKER_ID or None,
+        name=f"Utsendelse {job.partition}",
+        auto_approve=job.kind is JobKind.SPLIT or settings.DIGIPOST_APPROVE == "auto",
+        client="Utsendelse",
+    )
 
 
 def is_of(entry: Entry, recipient: Recipient) -> bool:
@@ -311,8 +371,3 @@ def is_of(entry: Entry, recipient: Recipient) -> bool:
 def _own(delivery: str) -> str:
     """The id of a document that is one recipient's own. An XML id begins with a letter."""
     return f"brev-{delivery}"
-
-
-def zip_name(job: Job, uploads: int) -> str:
-    """Fresh for each upload: an earlier file of the same name may be in Digipost's hands."""
-    return f"{job.id.replace('.', '-')}-{uploads}.zip"

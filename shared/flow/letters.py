@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
@@ -46,7 +46,7 @@ from shared.errors import (
 )
 from shared.flow.answered import Answers
 from shared.flow.block import hold
-from shared.flow.build_job import Builder, is_of, zip_name
+from shared.flow.build_job import Builder, is_of
 from shared.flow.not_reached import PRINT
 from shared.flow.watch import Watch
 from shared.flow.wording import post_once, render
@@ -193,11 +193,11 @@ class _Mover:
         Whoever is to be printed after other ways waits until nobody is on these any more, or each
         would be a job by themselves.
         """
-        ask = self.settings.DIGIPOST_SPLIT or self.settings.DIGIPOST_REGISTER == "on"
         others = await self.ledger.jobs.any_open(self.campaign.id, ("email", "ticket"))
         channels = (LETTERS,) if others else (LETTERS, PRINT)
+        asks = self.settings.asks_digipost
         async for opened in self.ledger.jobs.waiting(self.campaign.id, channels, self.clock()):
-            to_be_asked = ask and opened.channel == LETTERS and not opened.answer
+            to_be_asked = asks and opened.channel == LETTERS and not opened.answer
             if to_be_asked is (kind is JobKind.SPLIT):
                 yield opened
 
@@ -207,19 +207,18 @@ class _Mover:
         have = 0
         async for some in self.ledger.jobs.owned(job):
             have += len(some)
-        room = self.settings.DIGIPOST_LETTERS_PER_JOB - have
-        page: list[OpenDelivery] = []
+        room = await self.builder.room(self.campaign, job) - have
         chosen: list[OpenDelivery] = []
         async with aclosing(self._waiting(job.kind)) as waiting:
             async for opened in waiting:
                 if len(chosen) == room:
                     break
                 chosen.append(opened)
-        fresh, rest = await self._from_the_register(chosen if job.kind is JobKind.SPLIT else [])
-        page = rest if job.kind is JobKind.SPLIT else chosen
-        await self._answers.known(fresh)
-        job = await self.ledger.jobs.claim(job, page)
-        count = have + len(page)
+        if job.kind is JobKind.SPLIT:
+            fresh, chosen = await self._from_the_register(chosen)
+            await self._answers.known(fresh)
+        job = await self.ledger.jobs.claim(job, chosen)
+        count = have + len(chosen)
         state = JobState.READY if count else JobState.ABANDONED
         return await self.ledger.jobs.save(job.to(state, self.clock(), letters=count))
 
@@ -281,7 +280,12 @@ class _Mover:
         if job.not_before > self.clock() or not await self._may_send():
             return job
         await self._check_contradictions(job)
-        built = await self.builder.build(self.campaign, job)
+        try:
+            built = await self.builder.build(self.campaign, job)
+        except ThrottledError as error:
+            later = replace(job, not_before=self.clock() + error.retry_after)
+            await self.ledger.jobs.save(later)
+            raise
         try:
             in_doubt = MAY_BE_THERE in job.steps  # an upload with them in it may have come through
             ends = [lost(end.opened) if in_doubt else end for end in built.put_out]
@@ -290,17 +294,12 @@ class _Mover:
                 return await self._to(job, JobState.ABANDONED)
             if not await self._may_send():
                 return job  # building may take minutes, and somebody may have stopped it meanwhile
-            uploads = job.uploads + 1
             parcel = built.parcel
-            job = await self._to(
-                job,
-                JobState.UPLOADING,
-                letters=parcel.letters,
-                zip_name=zip_name(job, uploads),
-                uploads=uploads,
-                size=parcel.size,
-                sha256=parcel.sha256,
-                uploaded_at=self.clock(),
+            log.info("letters.job job_id=%s state=%s", job.id, JobState.UPLOADING)
+            job = await self.ledger.jobs.save(
+                job.leaves(
+                    self.clock(), letters=parcel.letters, size=parcel.size, sha256=parcel.sha256
+                )
             )
             parcel.file.seek(0)
             return await self._leave(job, parcel.file, parcel.size)

@@ -100,7 +100,7 @@ async def look_at_letter(
     settings: Settings,
 ) -> LetterLook:
     """The letter as it would be; one that is each recipient's own, as one of them gets it."""
-    look = LetterLook(found, jobs=max(1, ceil(planned / settings.DIGIPOST_LETTERS_PER_JOB)))
+    look = LetterLook(found)
     message = _theirs(drafted, picked)
     look.long_subject = len(message.subject) > SUBJECT
     too_large = any(problem.problem == "too_large" for problem in drafted.problems)
@@ -118,8 +118,9 @@ async def look_at_letter(
             one = await _document(attachment, bytes_of, look, pdfs)
             look.attachments.append(one or Document(attachment.name, attachment.size))
         look.problems += await unfit(pdfs, settings)
-    sends_only = not settings.DIGIPOST_SPLIT and settings.DIGIPOST_REGISTER == "off"
-    look.ask_first = sends_only and (planned >= _SEND_ONLY or look.size > _SEND_ONLY_BYTES)
+    look.jobs = max(1, ceil(planned / settings.letters_in_a_job(look.own)))
+    much = planned >= _SEND_ONLY or look.size > _SEND_ONLY_BYTES
+    look.ask_first = much and not settings.asks_digipost
     return look
 
 

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import uuid4
 
-from shared.domain.addressee import Identity, Known, fingerprint, identify
+from shared.domain.addressee import Identity, Known, fingerprint
 from shared.domain.alert import Alert
 from shared.domain.campaign import LETTERS
 from shared.domain.job_receipt import JobReceipt
@@ -28,7 +28,6 @@ from shared.domain.letter_job import (
     Job,
     JobKind,
     JobRecipient,
-    JobSettings,
     JobState,
     job_id,
 )
@@ -43,7 +42,7 @@ from shared.errors import (
     UncertainError,
     UtsendelseError,
 )
-from shared.flow.build_job import CLIENT, zip_name
+from shared.flow.build_job import settings_of
 from shared.flow.watch import Watch
 from shared.ledger import Ledger
 from shared.ports import Clock, Files, Helpdesk, LetterService, Parcel, RecipientLists
@@ -362,12 +361,8 @@ class _Keeper:
             return None
         print_ = fingerprint(who)
         known = before[1] if before and before[0] == print_ else None
-        found = identify(who, known)
-        if found is None:
-            return None
-        by, value = found
-        named = who if by is Identity.NAME_AND_ADDRESS else None
-        return JobRecipient(str(member), by, value, named), _Asked(by, print_)
+        found = JobRecipient.found(str(member), who, known)
+        return (found, _Asked(found.by, print_)) if found else None
 
     # --- a job leaves ---
 
@@ -375,14 +370,8 @@ class _Keeper:
         """Whether it is out of our hands; otherwise the same people are asked about again."""
         try:
             await self.files.put(f"{_folder(job)}/asked.json", _written(asked))
-            noted = replace(
-                job.to(JobState.UPLOADING, self.clock()),
-                letters=parcel.letters,
-                zip_name=zip_name(job, 1),
-                uploads=1,
-                size=parcel.size,
-                sha256=parcel.sha256,
-                uploaded_at=self.clock(),
+            noted = job.leaves(
+                self.clock(), letters=parcel.letters, size=parcel.size, sha256=parcel.sha256
             )
             keep = self.ledger.jobs.save if job.version else self.ledger.jobs.add
             return await self._upload(await keep(noted), parcel)
@@ -442,16 +431,7 @@ class _Keeper:
     def _file(self, job: Job, recipients: Sequence[JobRecipient]) -> Parcel:
         file = self.service.new_file()
         try:
-            file.begin_split(
-                JobSettings(
-                    sender=self.settings.DIGIPOST_SENDER_ID,
-                    job=job.id,
-                    broker=self.settings.DIGIPOST_BROKER_ID or None,
-                    name="Utsendelse register",
-                    auto_approve=True,
-                    client=CLIENT,
-                )
-            )
+            file.begin_split(settings_of(job, self.settings))
             file.add_recipients(recipients)
             return file.finish()
         finally:

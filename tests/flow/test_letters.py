@@ -2,19 +2,30 @@
 
 import io
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from pypdf import PdfReader
 
-from dev.pureservice.seed import MESSAGE_TYPE, add_list, add_member, add_user, national_id
+from dev.pureservice.seed import (
+    MESSAGE_TYPE,
+    PNG,
+    add_file,
+    add_list,
+    add_member,
+    add_user,
+    national_id,
+)
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import JobState
-from shared.errors import StoppedError
+from shared.errors import StoppedError, ThrottledError
 from shared.flow.decide import Decision, decide
 from tests.flow.edges import item_for
 from tests.flow.letter_house import NS, LetterHouse
 
+GO = "Utsending – klar"
 HOME = {"streetAddress": "Ærøygata 1", "postalCode": "0155", "city": "Oslo", "country": "Norge"}
 
 
@@ -49,7 +60,7 @@ def campaign(house, *names: str, **values) -> int:
     return house.open_ticket(
         people(house, *names, **values),
         message="<p>Årsavgiften endres.</p>",
-        status="Utsending – klar",
+        status=GO,
         channel="digipost",
     )
 
@@ -208,7 +219,7 @@ async def test_a_job_that_digipost_refuses_blocks_the_campaign_and_a_new_one_goe
     assert house.status(number) == "Utsending – må sjekkes"
     assert not house.desk.delivered
     house.desk.refuses = ""
-    house.set_status(number, "Utsending – klar")
+    house.set_status(number, GO)
     await house.until_done(number)
     assert sum(house.desk.delivered.values()) == 2
     [first, second] = [job for job, _ in house.desk.jobs]
@@ -280,7 +291,7 @@ async def test_going_again_asks_anew_about_those_who_were_not_reached_and_no_oth
     await standing(house, number, Ola="known")
     await house.until_done(number)
     house.desk.people = {}
-    house.set_status(number, "Utsending – klar")
+    house.set_status(number, GO)
     await house.run(8)
     found = await by_name(house, number)
     assert house.desk.delivered == {one.id: 1 for one in found.values()}
@@ -348,9 +359,7 @@ async def test_a_letter_abroad_stands_on_its_cover_and_in_its_list_once(make_let
     home = house.world.add("physicaladdress", {**abroad, "country": "Sverige"})
     known = {"firstName": "Nils", "lastName": "Utland", "addressId": home["id"]}
     add_member(house.world, members, "user", add_user(house.world, known, []))
-    number = house.open_ticket(
-        members, message="<p>Hei</p>", status="Utsending – klar", channel="digipost"
-    )
+    number = house.open_ticket(members, message="<p>Hei</p>", status=GO, channel="digipost")
     for _ in range(4):
         await house.minute(desk=False)
     found = await by_name(house, number)
@@ -375,7 +384,7 @@ async def test_a_correction_goes_by_letter_to_exactly_those_who_got_the_first(ma
     await house.until_done(number)
     house.write(number, "<p>Beklager: Årsavgiften endres ikke.</p>", custom_type=MESSAGE_TYPE)
     house.note(number, "<p>mottakere: de samme</p>")
-    house.set_status(number, "Utsending – klar")
+    house.set_status(number, GO)
     await house.run(8)
     first, second = await house.campaigns(number)
     [one] = await house.deliveries(second)
@@ -454,3 +463,104 @@ async def test_a_job_that_is_called_off_while_it_is_built_is_not_uploaded(make_l
     house.builder = Slow()
     await house.letters()
     assert not house.area.uploads
+
+
+async def test_one_whom_digiposts_rules_keep_out_stops_nobody_else(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_NOT_REACHED="list")
+    number = campaign(house, "Kari", "Ola")
+    house.clock.tick(minutes=1)
+    await house.discover()
+    for row in house.tables["deliveries"].rows.values():
+        if "Ola" in str(row.values.get("addressee", "")):
+            row.values["addressee"] = row.values["addressee"].replace("Nordmann", "\ufffe")
+    await house.until_done(number)
+    found = {d.recipient.name: d for d in await house.deliveries(await house.campaign(number))}
+    (kari, ola) = (found[name] for name in sorted(found))
+    assert kari.status is Status.SENT
+    assert (ola.status, ola.reason) == (Status.FAILED, Reason.BAD_IDENTITY)
+
+
+async def test_what_breaks_the_rules_for_many_is_no_fault_of_theirs(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, *(f"Nr{n}" for n in range(22)))
+    house.clock.tick(minutes=1)
+    await house.discover()
+    for row in house.tables["deliveries"].rows.values():
+        if "addressee" in row.values:
+            row.values["addressee"] = row.values["addressee"].replace("Nordmann", "\ufffe")
+    for _ in range(4):
+        await house.minute()
+    assert (await house.campaign(number)).problem == "letter_rule"
+    assert {one.status for one in await house.deliveries(await house.campaign(number))} == {
+        Status.PLANNED
+    }
+
+
+async def test_the_helpdesks_limit_is_waited_for_while_numbers_are_read(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", cf_5=True)
+    read, asked, waited = house.helpdesk.people, [], []
+
+    async def limited(members):
+        asked.append(members)
+        if len(asked) < 3:
+            raise ThrottledError("429", timedelta(seconds=30))
+        return await read(members)
+
+    async def pause(seconds):
+        waited.append(seconds)
+
+    house.helpdesk.people = limited
+    house.builder = replace(house.builder, pause=pause)
+    await house.until_done(number)
+    assert waited == [30, 30]
+    assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_a_limit_that_lasts_is_left_alone_until_it_is_over(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari", cf_5=True)
+    read, asked = house.helpdesk.people, []
+
+    async def limited(members):
+        asked.append(members)
+        raise ThrottledError("429", timedelta(minutes=10))
+
+    house.helpdesk.people = limited
+    for _ in range(8):
+        await house.minute()
+    assert len(asked) == 1
+    house.helpdesk.people = read
+    await house.until_done(number)
+    assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_letters_of_their_own_are_in_smaller_jobs(make_letters, monkeypatch):
+    monkeypatch.setattr("shared.settings.OWN_LETTERS_IN_A_JOB", 2)
+    house = make_letters(DIGIPOST_SPLIT="false")
+    members = people(house, "Kari", "Ola", "Liv")
+    for text, sizes in (("Hei {{ recipient.first_name }}.", [2, 1]), ("Hei.", [3])):
+        house.desk.jobs.clear()
+        number = house.open_ticket(members, message=f"<p>{text}</p>", status=GO, channel="digipost")
+        await house.until_done(number)
+        assert [len(ids) for _, ids in house.desk.jobs] == sizes
+
+
+async def test_a_picture_in_letters_of_their_own_is_read_once_a_job(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    members = people(house, "Kari", "Ola", "Liv")
+    text = '<p>Hei {{ recipient.first_name }}. <img src="cid:kart@fjordvik" alt="Kart"></p>'
+    number = house.open_ticket(members, message=text, status=GO, channel="digipost")
+    hidden = {"embedded": True, "isVisible": False, "contentId": "kart@fjordvik"}
+    add_file(house.world, house.ticket(number), "kart.png", PNG, **hidden)
+    get, read = house.files.get, []
+
+    async def noted(name):
+        read.append(name)
+        return await get(name)
+
+    house.files.get = noted
+    await house.until_done(number)
+    answered = next(n for n, name in enumerate(read) if "/digipost/" in name)
+    assert sum("/file-" in name for name in read[:answered]) == 1
+    assert set(house.desk.delivered.values()) == {1}
