@@ -282,10 +282,10 @@ class _Mover:
         await self._check_contradictions(job)
         try:
             built = await self.builder.build(self.campaign, job)
-        except ThrottledError as error:
-            later = replace(job, not_before=self.clock() + error.retry_after)
-            await self.ledger.jobs.save(later)
-            raise
+        except TransientError as error:
+            log.warning("letters.later job_id=%s because=%s", job.id, error)
+            wait = error.retry_after if isinstance(error, ThrottledError) else _SOON
+            return await self.ledger.jobs.save(replace(job, not_before=self.clock() + wait))
         try:
             in_doubt = MAY_BE_THERE in job.steps  # an upload with them in it may have come through
             ends = [lost(end.opened) if in_doubt else end for end in built.put_out]

@@ -367,7 +367,8 @@ async def test_only_what_surely_was_not_sent_is_called_not_sent(
     script = Script(answer)
     async with script.serving() as place:
         transport = connect(place)
-        transport.time_limit = timedelta(seconds=0.2)
+        if answer is None or answer is ...:  # the others are waited for, however slow the machine
+            transport.time_limit = timedelta(seconds=0.2)
         error = await refusal(transport, mail())
     assert type(error) is kind
     assert script.asked == ["post"]

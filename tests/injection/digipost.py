@@ -9,6 +9,7 @@ from typing import BinaryIO, NoReturn, TypeVar
 from shared.domain.job_receipt import JobReceipt
 from shared.domain.letter_job import JobKind
 from shared.errors import TransientError, UncertainError, UtsendelseError
+from shared.flow.receipts import LARGEST
 from shared.ports import JobFile
 from tests.flow.letter_house import Desk, Post
 from tests.injection.moments import Line
@@ -72,6 +73,11 @@ class Area(Post):
     """As Digipost runs it, which may take a job's file away as soon as it has come."""
 
     cleared = False
+    huge: str = ""  #: a receipt that is said to be so
+
+    async def receipts(self, kind: JobKind) -> dict[str, int]:
+        found = await super().receipts(kind)
+        return {name: LARGEST + 1 if name == self.huge else size for name, size in found.items()}
 
     async def size_of(self, kind: JobKind, name: str) -> int | None:
         return None if self.cleared else await super().size_of(kind, name)
@@ -113,6 +119,13 @@ class Office(Desk):
         """A receipt that nobody has asked for."""
         name = f"{job.replace('.', '-')}-1.zip"
         self._put(JobKind.SEND, name, "resultat", f"<status>{status}</status>{self.info(job)}")
+
+    def answers_again(self) -> None:
+        """Otherwise than before."""
+        self.refuses = ""
+        self.refused.clear()
+        self.answered.clear()
+        self.work()
 
     def _person(self, id_: str) -> str:
         return "" if self.people.get(id_) == "silent" else super()._person(id_)

@@ -5,11 +5,23 @@ from dataclasses import replace
 from azure.functions import HttpRequest
 
 from dev.pureservice.seed import PDF, PNG, add_file, national_id
-from shared.domain.letter_job import Job, JobKind, JobState
+from shared.domain.letter_job import CONTRADICTED, GIVEN_UP, Job, JobKind, JobState
 from shared.errors import UtsendelseError
 from shared.flow.decide import Decision
 from tests.injection.moments import Stop
-from tests.injection.people import KARI, OPERATOR, READY, ÅSE, Does, Scene, _in_memory, ask
+from tests.injection.people import (
+    ATTENTION,
+    KARI,
+    OPERATOR,
+    READY,
+    ÅSE,
+    Does,
+    Scene,
+    _in_memory,
+    ask,
+    set_status,
+    status_is,
+)
 from tests.injection.town import OUTAGE, Town
 
 HOME = {"streetAddress": "Ærøygata 1", "postalCode": "0155", "city": "Oslo", "country": "Norge"}
@@ -88,6 +100,10 @@ def attach(*names: str) -> Does:
 # --- what they see ---
 
 
+def stopped_and_nothing_is_unread(town: Town, number: int) -> bool:
+    return status_is(ATTENTION)(town, number) and not town.area.answers_there
+
+
 def letter_left(town: Town, number: int) -> bool:
     return any(kind is JobKind.SEND for kind, _ in town.area.uploads)
 
@@ -145,8 +161,29 @@ def upload_breaks_off(town: Town, number: int) -> None:
 def put_strays(town: Town, number: int) -> None:
     """What nobody can read, what is none of our business, and what tells of an unknown job."""
     town.area.put_receipt(JobKind.SEND, "rot.zip", b"no zip file")
+    town.area.put_receipt(JobKind.SEND, "stor.zip", b"far too much")
+    town.area.huge = "stor.zip"
     town.office.says_by_itself("others.1-1.ab.send-1")
     town.office.says_by_itself(f"{town.house.settings.INSTALLATION}.1-1.ab.send-1")
+
+
+def deliver_after_all(town: Town, number: int) -> None:
+    """What was refused."""
+    if not town.office.delivered:
+        town.office.answers_again()
+
+
+def say_that_it_was_delivered(town: Town, number: int) -> None:
+    """Of the first job, though it was not."""
+    job, _ = town.office.jobs[0]
+    town.office.says_by_itself(job, "SUKSESS")
+
+
+def spoil_the_address(town: Town, number: int) -> None:
+    """With what no XML can hold, and Pureservice does not bring."""
+    for row in _in_memory(town).tables["deliveries"].rows.values():
+        if isinstance(known := row.values.get("addressee"), str):
+            row.values["addressee"] = known.replace("Oslo", "Oslo\ufffe")
 
 
 def say_the_opposite(town: Town, number: int) -> None:
@@ -193,12 +230,25 @@ async def look_into_jobs(town: Town, number: int) -> bool:
     return True
 
 
+async def look_into_what_was_refused(town: Town, number: int) -> bool:
+    """It is mended, and whatever Digipost has said since, nothing was delivered of it."""
+    mend_the_area(town, number)
+    for campaign in await town.eyes.ledger.campaigns.on_ticket(number):
+        for job in await town.eyes.ledger.jobs.of(campaign.id):
+            if CONTRADICTED in job.steps and not await _decide(town, job, Decision.NOT_RECEIVED):
+                return False
+    set_status(READY)(town, number)
+    return True
+
+
 async def give_jobs_up(town: Town, number: int) -> bool:
     """Nobody can tell, or nobody wants to wait."""
     gone = False
     [campaign] = await town.eyes.ledger.campaigns.on_ticket(number)
     for job in await town.eyes.ledger.jobs.of(campaign.id):
-        if _asks_for_somebody(job) or "no_result" in job.steps:
+        if GIVEN_UP in job.steps:
+            gone = True  # though we had no answer when we said so
+        elif _asks_for_somebody(job) or "no_result" in job.steps:
             gone |= await _decide(town, job, Decision.UNCERTAIN)
     return gone or not await town.eyes.ledger.deliveries.any_open(campaign.id)
 
@@ -242,10 +292,8 @@ async def all_asked_about(town: Town, number: int) -> bool:
 
 
 async def all_receipts_read(town: Town, number: int) -> bool:
-    read = [
-        await town.eyes.ledger.register.receipt(f"{name} {len(data)}")
-        for (_, name), data in town.area.answers_there.items()
-    ]
+    there = (await town.area.receipts(JobKind.SEND)).items()
+    read = [await town.eyes.ledger.register.receipt(f"{name} {size}") for name, size in there]
     return all(read)
 
 

@@ -19,20 +19,25 @@ from tests.injection.letter_people import (
     attach,
     by_letter,
     delete_every_list,
+    deliver_after_all,
     digipost,
     files_are_taken_away,
     give_jobs_up,
     let_us_in,
     letter_left,
     look_into_jobs,
+    look_into_what_was_refused,
     lose_the_receipt,
     mend_the_area,
     put_strays,
     question_left,
     read_the_register,
     refused_once,
+    say_that_it_was_delivered,
     say_the_opposite,
     show_a_picture,
+    spoil_the_address,
+    stopped_and_nothing_is_unread,
     the_number_is_gone,
     touch_every_job,
     upload_breaks_off,
@@ -85,6 +90,10 @@ THEIR_OWN = but_first(by_letter(KARI, ÅSE, message=PERSONAL), show_a_picture)
 KARI_IS_NO_USER = where(kari="known")
 AN_UPLOAD = "sftp upload in _leave"
 A_QUESTION = "sftp upload in _upload (flow/register"
+SETTLES_BY_DECISION = (
+    "storage transaction DELETE deliveries, PATCH deliveries, POST deliveries, PUT deliveries"
+    " in _decided"
+)
 OPERATOR_LOOKS = (Deed(alerted, look_into_jobs),)
 DENIED = StoppedError("denied", timedelta(minutes=10))
 CALLED_OFF = (Phase.CANCELLED,)
@@ -126,6 +135,7 @@ LETTER_SCRIPTS: Sequence[Script] = (
         ),
         (Deed(told("/start-"), the_number_is_gone(OLA)),),
         watchful=OPERATOR_LOOKS,
+        accidents=(Accident("http GET /user/ in _as_registered", Trouble.REFUSED),),
         settings={**SEND_ONLY, "DIGIPOST_NOT_REACHED": "print,list", "UNDO_SECONDS": "60"},
         planned=(3,),
         outcomes=SENT_OR_SKIPPED,
@@ -157,6 +167,26 @@ LETTER_SCRIPTS: Sequence[Script] = (
         settings=SEND_ONLY,
     ),
     LetterScript(
+        "a job is refused, and delivered after all",
+        but_first(TWO, digipost(refuses="VALIDERING_FEILET")),
+        (
+            Deed(status_is(ATTENTION), deliver_after_all),
+            Deed(stopped_and_nothing_is_unread, go, again=True),
+        ),
+        watchful=OPERATOR_LOOKS,
+        settings=SEND_ONLY,
+    ),
+    LetterScript(
+        "a job is refused, and said to be delivered when another is to go",
+        but_first(TWO, digipost(refuses="VALIDERING_FEILET")),
+        watchful=(*OPERATOR_LOOKS, Deed(status_is(ATTENTION), look_into_what_was_refused)),
+        accidents=(
+            Accident(AN_UPLOAD),
+            Accident(AN_UPLOAD, Trouble.BEFORE, say_that_it_was_delivered),
+        ),
+        settings=SEND_ONLY,
+    ),
+    LetterScript(
         "a job waits for approval, and is given up, and delivered after all",
         but_first(TWO, digipost(first="FORELØPIG_SUKSESS", only_receives=True)),
         (
@@ -167,6 +197,14 @@ LETTER_SCRIPTS: Sequence[Script] = (
         settings={**SEND_ONLY, "DIGIPOST_RESULT_HOURS": "1"},
         in_doubt=2,
         over=all_receipts_read,
+    ),
+    LetterScript(
+        "a job is given up by halves",
+        but_first(TWO, upload_breaks_off),
+        (Deed(alerted, give_jobs_up),),
+        accidents=(Accident(SETTLES_BY_DECISION, Trouble.BEFORE),),
+        settings=SEND_ONLY,
+        in_doubt=2,
     ),
     LetterScript(
         "Digipost says first that they are sent, and then the opposite",
@@ -190,7 +228,7 @@ LETTER_SCRIPTS: Sequence[Script] = (
         accidents=(
             Accident(AN_UPLOAD, Trouble.BEFORE),
             Accident(AN_UPLOAD, Trouble.AFTER),
-            Accident("storage PATCH deliveries in note_on", people=touch_every_job),
+            Accident("storage PATCH deliveries in _save (flow/receipts", people=touch_every_job),
             Accident("sftp remove in _take_in", Trouble.BEFORE),
         ),
         watchful=OPERATOR_LOOKS,
@@ -199,11 +237,11 @@ LETTER_SCRIPTS: Sequence[Script] = (
     ),
     LetterScript(
         "nobody is left when the letters are made",
-        but_first(by_letter(ÅSE), with_a_number_instead_of_a_home(ÅSE)),
-        (Deed(told("/start-"), the_number_is_gone(ÅSE)),),
+        by_letter(ÅSE),
+        (Deed(told("/start-"), spoil_the_address),),
         settings={**SEND_ONLY, "UNDO_SECONDS": "60"},
         planned=(1,),
-        outcomes=frozenset({Status.SKIPPED}),
+        outcomes=frozenset({Status.FAILED}),
     ),
     LetterScript(
         "an upload is lost, and Digipost has it",

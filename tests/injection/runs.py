@@ -1,7 +1,10 @@
 """One run of a script, with one thing going wrong in it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import pickle
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from shared.ports import Clock
@@ -19,6 +22,32 @@ MakeStorage = Callable[[Clock], Storage]
 def whole(app: App, script: Script, make_storage: MakeStorage = MemoryStorage) -> list[Moment]:
     """Every moment of the script when nothing goes wrong but what is part of it."""
     return _run(app, script, Course(), make_storage).passed
+
+
+def all_wholes(app: App, scripts: Sequence[Script], folder: Path) -> dict[Script, Sequence[Moment]]:
+    """The moments of each script. Whoever else uses the same folder shares the work."""
+    folder.mkdir(exist_ok=True)
+    for mine_only in (True, False):  # what others are at is waited for when nothing else is left
+        for number, script in enumerate(scripts):
+            claim, result = folder / f"{number}.claim", folder / f"{number}.moments"
+            while not result.exists():
+                try:
+                    claim.touch(exist_ok=False)
+                except FileExistsError:
+                    if mine_only:
+                        break
+                    time.sleep(0.05)
+                    continue
+                try:
+                    written = folder / f"{number}.part"
+                    written.write_bytes(pickle.dumps(whole(app, script)))
+                    written.rename(result)
+                finally:
+                    claim.unlink()
+    return {
+        script: pickle.loads((folder / f"{number}.moments").read_bytes())
+        for number, script in enumerate(scripts)
+    }
 
 
 def injected(

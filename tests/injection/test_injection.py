@@ -5,13 +5,14 @@ has one of everything: in campaigns that go as they should, in those that have a
 while people prepare, steer and follow them up. Trouble has met every line of the flow that waits.
 """
 
+import os
 from collections.abc import Mapping
 
 import pytest
 
 from tests.injection.awaits import waits
 from tests.injection.choice import Injection, choice, in_flow
-from tests.injection.runs import all_injected, whole
+from tests.injection.runs import all_injected, all_wholes
 from tests.injection.script import Script
 from tests.injection.scripts import ALL
 from tests.injection.town import App
@@ -26,6 +27,8 @@ REACHES_NOBODY: Mapping[str, str] = {
     "asyncio.to_thread(": "works on what is in memory",
     "self._begin(file, job, letter,": "the same",
     "await typeset(letter.to(": "the same",
+    "self._made(file, ": "the same",
+    "await self.pause(": "waits for the helpdesk, where there is a limit",
     "unfit(pdfs,": "the same",
     "await _inspected(": "the same",
     "aclosing(": "opens what is inside of it, which is met",
@@ -33,8 +36,12 @@ REACHES_NOBODY: Mapping[str, str] = {
 
 
 @pytest.fixture(scope="module")
-def injections(app: App) -> dict[Script, list[Injection]]:
-    return choice({script: whole(app, script) for script in ALL})
+def injections(
+    app: App, tmp_path_factory: pytest.TempPathFactory, testrun_uid: str
+) -> dict[Script, list[Injection]]:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / testrun_uid
+    return choice(all_wholes(app, ALL, folder))
 
 
 @pytest.mark.parametrize("script", ALL, ids=str)
