@@ -450,7 +450,8 @@ async def test_without_a_token_nothing_was_sent_and_everybody_waits(
         monkeypatch.setenv("IDENTITY_HEADER", "x")
         of = settings(ACS_ENDPOINT="https://127.0.0.1:9/", ACS_CONNECTION_STRING="")
         transport = AcsTransport(of, lambda: NOW)
-        transport.time_limit = timedelta(seconds=0.2)
+        if answer is ...:
+            transport.time_limit = timedelta(seconds=0.2)
         error = await refusal(transport, mail())
         assert not await transport.answers()
         await transport.close()
