@@ -90,11 +90,11 @@ def test_health_says_which_dependencies_answer_and_reveals_nothing(here):
 
 def test_storage_requests_per_mail():
     """The slope between two sizes, so that a small test says what a large campaign costs."""
-    small, large = bench.storage_requests_of([20, 80], batch=16)
-    assert (large - small) / 60 <= 5.5
+    small, large = bench.storage_requests_of([16, 56], batch=16)
+    assert (large - small) / 40 <= 5.5
 
 
 def test_pureservice_calls_do_not_follow_the_number_of_recipients():
-    few, many = bench.pureservice_calls_of([3, 123])
+    few, many = bench.pureservice_calls_of([3, 63])
     assert (few.working, few.each_minute) == (many.working, many.each_minute)
     assert many.each_minute == 1

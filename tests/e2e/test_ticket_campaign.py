@@ -14,7 +14,7 @@ def test_two_hosts_mail_each_message_ourselves_with_the_tag_of_the_recipients_ti
     with playground.temporary(TICKET_MESSAGE_VIA="email") as here:
         here.start_host()
         here.start_host()
-        expected = seed(here.url, {"scenario": "ticket", "recipients": 40, "tricky": False})
+        expected = seed(here.url, {"scenario": "ticket", "recipients": 16, "tricky": False})
         number = expected["requestNumber"]
         wait_until_solved(here, number)
         copies, mails = copies_of(here, number), here.sink.messages()
