@@ -11,8 +11,8 @@ def test(options: list[str]) -> int:
     """Pytest with these options; without any, all tests on every core. Its exit status."""
     import pytest
 
-    # Some tests mostly wait for processes of their own, so there are two processes more than cores.
-    processes = str((os.cpu_count() or 1) + 2)
+    # Some tests mostly wait for processes of their own, so there is one process more than cores.
+    processes = str((os.cpu_count() or 1) + 1)
     parallel = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder"]
     options = options or parallel
     # In this process, so that Ctrl-C reaches pytest alone and fixtures are taken down.

@@ -25,7 +25,7 @@ from tests.injection.script import Script
 Injection = Mapping[Which, Trouble]  #: what goes wrong in one run
 
 #: So much goes wrong in one run. A read that is refused puts off the work for a minute, no more.
-WRITES_AT_ONCE, READS_AT_ONCE = 6, 12
+WRITES_AT_ONCE, READS_AT_ONCE = 10, 20
 HOW_MANY = os.environ.get("INJECTIONS", "some")
 SEED = int(os.environ.get("INJECTION_SEED", "1"))
 
