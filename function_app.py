@@ -268,8 +268,14 @@ async def find_person(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("persons/erase", methods=["POST"], auth_level=KEY)
 async def erase_person(req: func.HttpRequest) -> func.HttpResponse:
     await services.storage.prepare()
-    body = req.get_body()
-    return _json(await requests.erase_person(body, ledger=services.ledger, clock=services.clock))
+    return _json(
+        await requests.erase_person(
+            req.get_body(),
+            ledger=services.ledger,
+            files=services.files,
+            clock=services.clock,
+        )
+    )
 
 
 @app.route("suppressions/add", methods=["POST"], auth_level=KEY)

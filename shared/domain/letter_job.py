@@ -152,6 +152,11 @@ def job_id(installation: str, partition: str, nonce: str, kind: JobKind, number:
     return f"{installation}.{partition}.{nonce[:8]}.{kind}-{number}"
 
 
+def receipts_of(partition: str) -> str:
+    """The folder, in our own store, of the receipts for the partition's jobs."""
+    return f"{partition}/digipost"
+
+
 def partition_of(job: str, installation: str) -> str | None:
     """The partition that a job of ours is in; None when it is another installation's."""
     parts = job.split(".")

@@ -7,7 +7,7 @@ that merely persists never asks twice.
 import logging
 from datetime import datetime
 
-from shared.domain.campaign import Campaign, Phase, marks_in, with_mark
+from shared.domain.campaign import LETTERS, Campaign, Phase, marks_in, with_mark
 from shared.domain.helpdesk import Names, Ticket
 from shared.domain.orders import Whom
 from shared.errors import BlockedError
@@ -61,6 +61,7 @@ async def ask_again(
             why=why,
             detail=detail,
             tickets=campaign.channel == "ticket",
+            letters=campaign.channel == LETTERS,
             trigger=settings.MESSAGE_TRIGGER,
             type=settings.MESSAGE_TYPE_NAME,
             field=settings.CAMPAIGN_MARK_FIELD,

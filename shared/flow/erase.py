@@ -7,13 +7,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.domain.campaign import Campaign
+from shared.domain.campaign import ENDED, LETTERS, Campaign
 from shared.domain.delivery import Delivery, Outcome, Reason, Status
+from shared.domain.letter_job import receipts_of
 from shared.domain.recipient import person_key
 from shared.domain.recipient_ticket import RecipientTicket, ticket_of
 from shared.ledger import Ledger
 from shared.ledger.erasure import is_member
-from shared.ports import Clock
+from shared.ports import Clock, Files
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +62,13 @@ async def find(who: str, *, ledger: Ledger) -> Found:
     return Found(found, sorted(await ledger.register.entries(sorted(members))))
 
 
-async def erase(who: str, *, ledger: Ledger, clock: Clock) -> Found:
+async def erase(who: str, *, ledger: Ledger, files: Files, clock: Clock) -> Found:
     """The same, with the person gone from every row that is not in flight.
 
     Who still waits for their turn is skipped. What is claimed or submitted is left alone, and so
     is a campaign whose recipients are not fixed yet. Asking again does what is left. The register
-    comes first: by an address they are found there only as long as a campaign knows it.
+    comes first: by an address they are found there only as long as a campaign knows it. With a
+    campaign of letters that is over go its receipts, which have everybody's Digipost address.
     """
     known_of = await find(who, ledger=ledger)
     await ledger.register.forget(known_of.register)
@@ -79,6 +81,8 @@ async def erase(who: str, *, ledger: Ledger, clock: Clock) -> Found:
             in_flight = gone.count(False)
             for key in known.left_out:
                 await ledger.erasure.erase_left_out(campaign.id, key)
+            if campaign.channel == LETTERS and campaign.phase in ENDED:
+                await files.remove_all(receipts_of(campaign.id))
         log.info(
             "erase.done campaign_id=%s rows=%s in_flight=%s",
             campaign.id,

@@ -24,6 +24,7 @@ from shared.domain.letter_job import (
     JobKind,
     JobState,
     partition_of,
+    receipts_of,
 )
 from shared.errors import (
     ClashError,
@@ -151,7 +152,7 @@ async def _take_in(
         await note(content, _UNKNOWN_JOB, now)
         return
     fingerprint = content[:16]
-    blob = f"{job.partition}/digipost/{fingerprint}-{name}"
+    blob = f"{receipts_of(job.partition)}/{fingerprint}-{name}"
     await files.put(blob, data)
     if receipt.unknown or receipt.answer is JobAnswer.UNKNOWN:
         log.error("receipts.unknown_words job_id=%s words=%s", job.id, len(receipt.unknown))

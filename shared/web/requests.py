@@ -32,7 +32,7 @@ from shared.flow.register_csv import register_csv
 from shared.flow.settle import settle_by_hand
 from shared.ledger import Ledger
 from shared.ledger.erasure import is_member
-from shared.ports import Clock
+from shared.ports import Clock, Files
 from shared.settings import Address
 
 P = ParamSpec("P")
@@ -118,9 +118,9 @@ async def find_person(body: bytes, *, ledger: Ledger) -> Body:
 
 
 @_answered
-async def erase_person(body: bytes, *, ledger: Ledger, clock: Clock) -> Body:
+async def erase_person(body: bytes, *, ledger: Ledger, files: Files, clock: Clock) -> Body:
     """Erase whom the address belongs to, or the member, wherever the ledger knows them."""
-    found = await erase(_who(body), ledger=ledger, clock=clock)
+    found = await erase(_who(body), ledger=ledger, files=files, clock=clock)
     in_flight = sum(known.in_flight for known in found.campaigns)
     return {
         "campaigns": [{**_told(known), "in_flight": known.in_flight} for known in found.campaigns],

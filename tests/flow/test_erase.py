@@ -68,7 +68,7 @@ async def settle(house, campaign, outcome: Outcome, n: int = 0) -> None:
 
 
 async def ask(host, address: str = KARI):
-    return (await erase(address, ledger=host.ledger, clock=host.clock)).campaigns
+    return (await erase(address, ledger=host.ledger, files=host.files, clock=host.clock)).campaigns
 
 
 def traces(house, address: str = KARI) -> list[str]:

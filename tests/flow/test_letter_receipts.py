@@ -6,6 +6,7 @@ from shared.domain.campaign import Phase
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import HELD, JobKind, JobState
 from shared.flow.decide import Decision, decide
+from shared.flow.erase import erase
 from shared.flow.receipts import LARGEST
 from tests.flow.letter_house import NS
 from tests.flow.test_letters import by_name, campaign, make_letters, standing
@@ -315,3 +316,13 @@ async def test_who_is_told_of_twice_and_otherwise_is_asked_by_their_letter(make_
     assert letter.find(f".//{{{NS}}}digipostadresse") is None
     assert set(house.desk.delivered.values()) == {1}
     assert not house.channel.sent
+
+
+async def test_with_a_person_go_the_receipts_of_their_campaigns_that_are_over(make_letters):
+    house = make_letters(**SEND_ONLY)
+    number = campaign(house, "Kari", "Ola")
+    await house.until_done(number)
+    folder = f"{(await house.campaign(number)).id}/digipost/"
+    assert any(name.startswith(folder) for name in house.files.blobs)
+    await erase("kari@example.no", ledger=house.ledger, files=house.files, clock=house.clock)
+    assert not any(name.startswith(folder) for name in house.files.blobs)

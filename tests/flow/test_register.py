@@ -672,7 +672,7 @@ async def test_a_member_is_found_and_erased_by_who_they_are(scene):
     house, (kari, ola, liv) = scene()
     await house.round()
     assert (await find(kari, ledger=house.ledger)).register == [kari]
-    found = await erase(kari, ledger=house.ledger, clock=house.clock)
+    found = await erase(kari, ledger=house.ledger, files=house.files, clock=house.clock)
     assert (found.register, found.campaigns, found.asking) == ([kari], [], False)
     assert set(await house.known()) == {ola, liv}
     assert (await find(kari, ledger=house.ledger)).register == []
@@ -687,7 +687,9 @@ async def test_a_member_is_found_by_an_address_that_a_campaign_knows(scene):
     for _ in range(3):
         await house.discover()
     campaign = await house.campaign(number)
-    found = await erase(" KARI@example.no", ledger=house.ledger, clock=house.clock)
+    found = await erase(
+        " KARI@example.no", ledger=house.ledger, files=house.files, clock=house.clock
+    )
     assert (found.register, [known.campaign.id for known in found.campaigns]) == (
         [kari],
         [campaign.id],
@@ -702,4 +704,4 @@ async def test_a_member_is_found_by_an_address_that_a_campaign_knows(scene):
 async def test_whoever_is_erased_is_told_that_digipost_is_being_asked(scene):
     house, (kari, _, _) = scene()
     await house.begin()
-    assert (await erase(kari, ledger=house.ledger, clock=house.clock)).asking
+    assert (await erase(kari, ledger=house.ledger, files=house.files, clock=house.clock)).asking

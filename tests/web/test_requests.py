@@ -32,7 +32,7 @@ from shared.web.requests import (
     settle_uncertain,
     suppress,
 )
-from tests.fakes import Clock, MemoryTable
+from tests.fakes import Clock, MemoryFiles, MemoryTable
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
@@ -106,7 +106,7 @@ async def test_where_a_person_is_known(ledger):
 
 
 async def test_a_person_is_erased_and_then_not_known(ledger, clock):
-    answer = await erase_person(body(address=KARI), ledger=ledger, clock=clock)
+    answer = await erase_person(body(address=KARI), ledger=ledger, files=MemoryFiles(), clock=clock)
     [campaign] = answer.body.pop("campaigns")
     assert answer.body == {"erased": 2, "in_flight": 0, **NOT_IN_THE_REGISTER}
     assert (campaign["ticket"], campaign["own_tickets"], campaign["in_flight"]) == (
@@ -116,7 +116,7 @@ async def test_a_person_is_erased_and_then_not_known(ledger, clock):
     )
     nothing = {"campaigns": [], "rows": 0, "register": []}
     assert (await find_person(body(address=KARI), ledger=ledger)).body == nothing
-    again = await erase_person(body(address=KARI), ledger=ledger, clock=clock)
+    again = await erase_person(body(address=KARI), ledger=ledger, files=MemoryFiles(), clock=clock)
     assert again.body == {"campaigns": [], "erased": 0, "in_flight": 0, **NOT_IN_THE_REGISTER}
 
 
@@ -125,7 +125,9 @@ async def test_one_on_their_way_is_to_be_asked_for_again(ledger, clock):
     await ledger.deliveries.plan("20417-1", [delivery], [])
     opened = await ledger.deliveries.get_open("20417-1", delivery.id)
     await ledger.deliveries.claim(opened, NOW, LEASE)
-    answer = await erase_person(body(address="siv@x.no"), ledger=ledger, clock=clock)
+    answer = await erase_person(
+        body(address="siv@x.no"), ledger=ledger, files=MemoryFiles(), clock=clock
+    )
     assert (answer.status, answer.body["erased"], answer.body["in_flight"]) == (200, 0, 1)
 
 
@@ -149,7 +151,7 @@ async def test_a_request_that_is_not_right_is_told_what_to_send(
     with caplog.at_level(logging.DEBUG):
         for answer in (
             await find_person(sent, ledger=ledger),
-            await erase_person(sent, ledger=ledger, clock=clock),
+            await erase_person(sent, ledger=ledger, files=MemoryFiles(), clock=clock),
         ):
             said = refused(answer, status)
             assert told in said
@@ -166,7 +168,9 @@ async def test_a_member_is_found_and_erased_by_who_they_are_and_from_the_registe
     for who in (body(address="ola@example.no"), body(member="user:1")):
         answer = await find_person(who, ledger=ledger)
         assert (answer.body["rows"], answer.body["register"]) == (1, ["user:1"])
-    answer = await erase_person(body(member="user:1"), ledger=ledger, clock=clock)
+    answer = await erase_person(
+        body(member="user:1"), ledger=ledger, files=MemoryFiles(), clock=clock
+    )
     assert (answer.body["erased"], answer.body["register"]) == (1, ["user:1"])
     answer = await find_person(body(member="user:1"), ledger=ledger)
     assert answer.body == {"campaigns": [], "rows": 0, "register": []}
@@ -185,7 +189,7 @@ async def test_a_member_is_found_and_erased_by_who_they_are_and_from_the_registe
 async def test_a_member_is_named_by_kind_and_number_alone(ledger, clock, sent):
     for answer in (
         await find_person(sent, ledger=ledger),
-        await erase_person(sent, ledger=ledger, clock=clock),
+        await erase_person(sent, ledger=ledger, files=MemoryFiles(), clock=clock),
     ):
         assert '{"member": "user:31"}' in refused(answer, 422)
 
@@ -359,7 +363,7 @@ async def test_a_storage_that_does_not_answer_is_asked_again(clock):
     ledger = Ledger.on(**{name: Silent() for name in TABLES})
     for answer in (
         await find_person(body(address=KARI), ledger=ledger),
-        await erase_person(body(address=KARI), ledger=ledger, clock=clock),
+        await erase_person(body(address=KARI), ledger=ledger, files=MemoryFiles(), clock=clock),
         await settle(ledger, clock, sent=True, deliveries="all"),
         await campaign_progress("20417-1", ledger=ledger),
     ):
