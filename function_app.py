@@ -28,6 +28,7 @@ The flow is in `shared/flow`, one step per file; `shared/bootstrap.py` makes wha
 """
 
 import json
+from collections.abc import Awaitable, Callable
 
 import azure.functions as func
 
@@ -129,16 +130,7 @@ async def letters(timer: func.TimerRequest) -> None:
             clock=services.clock,
         )
     finally:  # a bug in the one does not stop the other
-        await move_register(
-            service=services.digipost,
-            helpdesk=services.helpdesk,
-            directory=services.directory,
-            ledger=services.ledger,
-            files=services.files,
-            watch=services.watch,
-            settings=services.settings,
-            clock=services.clock,
-        )
+        await _register(move_register)
 
 
 @app.timer_trigger(arg_name="timer", schedule="%RECEIPTS_SCHEDULE%")
@@ -157,7 +149,11 @@ async def receipts(timer: func.TimerRequest) -> None:
 @app.timer_trigger(arg_name="timer", schedule="%REGISTER_SCHEDULE%")
 async def register(timer: func.TimerRequest) -> None:
     await services.storage.prepare()
-    await ask_about_everybody(
+    await _register(ask_about_everybody)
+
+
+async def _register(step: Callable[..., Awaitable[None]]) -> None:
+    await step(
         service=services.digipost,
         helpdesk=services.helpdesk,
         directory=services.directory,

@@ -164,7 +164,8 @@ class House:
         if self.settings.DIGIPOST_CAMPAIGN_USER:
             letters = Letters(self.settings, TYPESETTER, self.channel, self.files)  # type: ignore[arg-type]
             pace = Pace("digipost", 0, window=Window.of(self.settings.DIGIPOST_WINDOW))
-            lanes["digipost"] = Lane(letters, None, (pace,))
+            patience = timedelta(hours=self.settings.DIGIPOST_RESULT_HOURS)
+            lanes["digipost"] = Lane(letters, None, (pace,), patience=patience)
         return lanes
 
     @property

@@ -4,22 +4,18 @@ import io
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from lxml import etree
 
-from shared.adapters.digipost import Letters
 from shared.adapters.digipost_job import JobFile
 from shared.adapters.digipost_receipt import read_receipt
-from shared.adapters.typesetter import Typesetter
 from shared.domain.job_receipt import JobReceipt
 from shared.domain.letter_job import JobKind
 from shared.flow.build_job import Builder
-from shared.flow.enqueue import Lane, Pace
 from shared.flow.letters import letters
 from shared.flow.receipts import receipts
-from tests.flow.conftest import House
+from tests.flow.conftest import TYPESETTER, House
 from tests.letters import MemoryArea
 
 NS = "http://www.digipost.no/xsd/avsender2_1"
@@ -165,32 +161,15 @@ class LetterHouse(House):
         self.open_letters()
 
     def open_letters(self) -> None:
-        typesetter = Typesetter()
-        medium = Letters(self.settings, typesetter, self.channel, self.files)
-        pace = Pace("digipost", 0)
-        patience = timedelta(hours=self.settings.DIGIPOST_RESULT_HOURS)
-        self.letter_lane = Lane(medium, None, (pace,), patience=patience)
         self.builder = Builder(
             self.helpdesk,
             self.ledger,
             self.files,
             self.messages,
             self.area,
-            typesetter,
+            TYPESETTER,
             self.settings,
         )
-
-    @property
-    def lanes(self) -> dict[str, Lane]:
-        more = {"digipost": self.letter_lane} if hasattr(self, "letter_lane") else {}
-        return {**super().lanes, **more}
-
-    def campaign_user(self, channel: str) -> int:
-        if channel != "digipost":
-            return super().campaign_user(channel)
-        address = self.world.find("emailaddress", email=CAMPAIGN_USER)
-        assert address
-        return int(address["userId"])
 
     async def letters(self) -> None:
         await letters(
@@ -212,11 +191,6 @@ class LetterHouse(House):
             settings=self.settings,
             clock=self.clock,
         )
-
-    async def deliver_all(self) -> None:
-        for lane in self.lanes.values():
-            for item in lane.queue.take() if lane.queue else ():
-                await self.deliver(item, lane.channel)
 
     async def minute(self, *, desk: bool = True) -> None:
         self.clock.tick(minutes=1)
