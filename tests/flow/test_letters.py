@@ -17,9 +17,11 @@ from dev.pureservice.seed import (
     add_user,
     national_id,
 )
+from shared.domain.addressee import fingerprint
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import JobState
+from shared.domain.register import Entry, Standing
 from shared.errors import StoppedError, ThrottledError
 from shared.flow.decide import Decision, decide
 from tests.flow.edges import item_for
@@ -564,3 +566,95 @@ async def test_a_picture_in_letters_of_their_own_is_read_once_a_job(make_letters
     answered = next(n for n, name in enumerate(read) if "/digipost/" in name)
     assert sum("/file-" in name for name in read[:answered]) == 1
     assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_a_refusal_of_what_was_uploaded_twice_is_no_final_answer(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_REUPLOAD="auto")
+    number = campaign(house, "Kari")
+    house.area.breaks_after = 10
+    for _ in range(40):
+        await house.minute(desk=False)
+    (kind, first), _ = house.area.uploads
+    house.desk.answered.add((kind, first))
+    house.desk.refuses = "GENERELL_FEIL"
+    for _ in range(60):
+        await house.minute()
+    one = await house.campaign(number)
+    [job] = await house.ledger.jobs.of(one.id)
+    assert (job.state, one.phase) == (JobState.UNKNOWN, Phase.SENDING)
+    assert len(house.area.uploads) == 2
+    assert sum("lastet opp på nytt og avvist" in note for note in house.notes(number)) == 1
+
+
+async def test_called_off_before_its_second_upload_a_letter_is_uncertain(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari")
+    house.area.breaks_after = 10
+    for _ in range(40):
+        await house.minute(desk=False)
+    one = await house.campaign(number)
+    await decide(one.id, 1, Decision.NOT_RECEIVED, ledger=house.ledger, clock=house.clock)
+    house.set_status(number, "Utsending – avbryt")
+    for _ in range(4):
+        await house.minute(desk=False)
+    [kari] = (await by_name(house, number)).values()
+    assert (kari.status, kari.reason) == (Status.UNCERTAIN, Reason.NO_RESULT)
+    assert len(house.area.uploads) == 1
+
+
+async def test_whoever_is_printed_after_other_ways_waits_for_those_on_them(make_letters):
+    house = make_letters(DIGIPOST_NOT_REACHED="email,print")
+    members = people(house, "Ola")
+    home = house.world.add("physicaladdress", dict(HOME))
+    liv = {"firstName": "Liv", "lastName": "Nordmann", "addressId": home["id"]}
+    add_member(house.world, members, "user", add_user(house.world, liv, []))
+    number = house.open_ticket(members, message="<p>Hei.</p>", status=GO, channel="digipost")
+    await standing(house, number, Ola="known", Liv="known")
+    deliver, house.deliver_all = house.deliver_all, lambda: house.discover()
+    for _ in range(3):
+        await house.minute()
+    assert [".split-" in job for job, _ in house.desk.jobs] == [True]
+    house.deliver_all = deliver
+    await house.until_done(number)
+    found = await by_name(house, number)
+    assert house.channel.addresses == {"ola@example.no": 1}
+    assert house.desk.printed == {found["Liv"].id}
+
+
+async def test_a_paused_campaign_uploads_nothing_and_goes_on_when_it_may(make_letters):
+    house = make_letters(DIGIPOST_SPLIT="false")
+    number = campaign(house, "Kari")
+    await house.watch.rest("digipost", StoppedError("denied"), house.clock())
+    for _ in range(3):
+        await house.minute()
+    assert not house.area.uploads
+    house.set_status(number, "Utsending – pause")
+    for _ in range(30):
+        await house.minute()
+    assert not house.area.uploads
+    house.set_status(number, GO)
+    await house.until_done(number)
+    assert set(house.desk.delivered.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("days", "of_another", "asked"), [(1, False, False), (9, False, True), (1, True, True)]
+)
+async def test_the_register_is_believed_while_it_is_fresh_and_of_the_same_person(
+    make_letters, days, of_another, asked
+):
+    house = make_letters(DIGIPOST_SPLIT="false", DIGIPOST_REGISTER="on")
+    number = campaign(house, "Kari")
+    house.clock.tick(minutes=1)
+    await house.discover()
+    [kari] = (await by_name(house, number)).values()
+    known = Entry(
+        kari.recipient.member,
+        Standing.USER,
+        "kari#1AB2",
+        asked_at=house.clock() - timedelta(days=days),
+        fingerprint="another" if of_another else fingerprint(kari.recipient.addressee),
+    )
+    await house.ledger.register.keep([known])
+    await house.until_done(number)
+    assert [".split-" in job for job, _ in house.desk.jobs] == ([True, False] if asked else [False])
