@@ -13,8 +13,10 @@ from stdnum.no import fodselsnummer, orgnr
 
 from shared.domain.countries import country_code
 
-#: Eleven digits, written as national identity numbers are.
-_NATIONAL_ID = re.compile(r"\b\d{6}[ .-]?\d{5}\b")
+#: Eleven digits, written as national identity numbers are; not the end of a UUID.
+_NATIONAL_ID = re.compile(
+    r"\b\d{6}[ .-]?\d{5}\b|(?<![\d-])(?<!-[0-9a-f])\d{6}[ .-]?\d{5}(?!\d)", re.IGNORECASE
+)
 
 
 class Identity(StrEnum):

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 #: So many deliveries are settled at a time.
 _PAGE = 960
+#: The channel that a letter went by in the end, whichever it was on.
+_BY = {SentBy.DIGIPOST: LETTERS, SentBy.PRINT: PRINT}
+_NOT_BY_HAND = (Status.FAILED, Reason.SETTLED_BY_HAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,8 @@ class Answers:
                 uuid, result = rows.about(opened.id)
                 ended.append(finished(opened, result, people.get(opened.id), uuid, ways))
             await self.ledger.jobs.finish(self.campaign.id, ended, self.clock())
+        # whoever was put out of a later upload of it was uncertain
+        await settle_late(job, receipt, self.ledger, self.clock())
 
     async def put_out(self, ends: Sequence[Ends], ways: Ways | None = None) -> None:
         """These have come to the end of Digipost, and go on by the next way, if there is one.
@@ -163,22 +168,24 @@ class _Rows:
 
 
 async def settle_late(job: Job, receipt: JobReceipt, ledger: Ledger, now: datetime) -> None:
-    """What a job was that a person had given up: its letters are uncertain no more."""
+    """What became of a job's letters that had been given up. Late truth wins, also over a person
+    who has said that one was not sent.
+    """
     rows, people = _Rows.of(job, receipt), receipt.by_recipient
     async for doubt in ledger.verdicts.doubts(job.partition):
         uuid, result = rows.about(doubt.delivery)
-        if doubt.status is not Status.UNCERTAIN or result is None or result.sent is None:
+        if result is None or result.sent is None:
             continue
         delivery = await ledger.verdicts.get(job.partition, doubt.delivery)
-        if delivery and (delivery.status, delivery.reason) == (Status.UNCERTAIN, Reason.NO_RESULT):
-            why = Reason.NONE
+        if delivery is None or delivery.round != job.round:
+            continue
+        said = (delivery.status, delivery.reason)
+        if said == (Status.UNCERTAIN, Reason.NO_RESULT) or (result.sent and said == _NOT_BY_HAND):
+            outcome = Outcome(Status.SENT, reference=uuid)
             if not result.sent:
-                why = _not_sent(result, people.get(delivery.id), uuid).reason
-            await ledger.verdicts.give(delivery, result.sent, now, "receipt", why)
-
-
-#: The channel that a letter went by in the end, whichever it was on.
-_BY = {SentBy.DIGIPOST: LETTERS, SentBy.PRINT: PRINT}
+                outcome = _not_sent(result, people.get(delivery.id), uuid)
+            by = _BY.get(result.by, delivery.channel) if result.sent else delivery.channel
+            await ledger.verdicts.find_out(delivery, outcome, by, now)
 
 
 def finished(

@@ -51,8 +51,9 @@ log = logging.getLogger(__name__)
 _PAGE = 640
 _MAIN, _MAIN_FILE = "brev", "brev.pdf"
 _NOTHING: Mapping[str, Entry] = MappingProxyType({})
-#: So many may break a rule by themselves; of more, something else is wrong.
-_UNFIT = 20
+#: So many may break a rule by themselves; of more, something else is wrong. Each is found by
+#: building anew, which takes long where each letter is the recipient's own.
+_UNFIT, _UNFIT_OWN = 20, 3
 #: The helpdesk's limit is waited for so long; a host ends a function after five minutes.
 _PATIENCE = timedelta(minutes=3)
 #: So much of a subject Digipost takes. The preview tells of what is longer.
@@ -66,7 +67,8 @@ class Built:
     parcel: Parcel | None = None  #: None: there is nobody left
     put_out: list[Ends] = field(default_factory=list)
     #: whose letters break a rule of Digipost's, and what is the matter with them
-    unfit: Mapping[str, Reason] = field(default_factory=dict)
+    unfit: dict[str, Reason] = field(default_factory=dict)
+    waited: timedelta = timedelta(0)  #: for the helpdesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +90,25 @@ class Builder:
         Raises BlockedError for what a person must put right, TransientError when the helpdesk does
         not answer. The same deliveries always come to the same file.
         """
-        unfit: dict[str, Reason] = {}
+        built = Built()
+        most = _UNFIT_OWN if await self._are_own(campaign, job) else _UNFIT
         while True:
             try:
-                return await self._built(campaign, job, unfit)
+                return await self._built(campaign, job, built)
             except BlockedError as problem:
                 id_ = str(problem.detail.get("id", ""))
-                if problem.problem != "letter_rule" or id_ in unfit or len(unfit) == _UNFIT:
+                known = id_ in built.unfit or len(built.unfit) == most
+                if problem.problem != "letter_rule" or known:
                     raise
                 if not await self.ledger.deliveries.get_open(campaign.id, id_):
                     raise  # it is about something else
                 subject = problem.detail.get("rule") == "subject"
-                unfit[id_] = Reason.BAD_DOCUMENT if subject else Reason.BAD_IDENTITY
+                built.unfit[id_] = Reason.BAD_DOCUMENT if subject else Reason.BAD_IDENTITY
                 log.warning("letters.unfit delivery_id=%s because=%s", id_, problem)
 
-    async def _built(self, campaign: Campaign, job: Job, unfit: Mapping[str, Reason]) -> Built:
+    async def _built(self, campaign: Campaign, job: Job, built: Built) -> Built:
         file = self.service.new_file()
-        built = Built(unfit=unfit)
+        built.put_out.clear()
         try:
             if job.kind is JobKind.SPLIT:
                 count = await self._ask(file, job, built)
@@ -118,8 +122,11 @@ class Builder:
 
     async def room(self, campaign: Campaign, job: Job) -> int:
         """How many deliveries the job has room for. BlockedError when the letter is gone."""
-        own = job.kind is JobKind.SEND and (await self._letter(campaign))[1].main is None
-        return self.settings.letters_in_a_job(own)
+        return self.settings.letters_in_a_job(await self._are_own(campaign, job))
+
+    async def _are_own(self, campaign: Campaign, job: Job) -> bool:
+        """Whether each letter in the job is its recipient's own."""
+        return job.kind is JobKind.SEND and (await self._letter(campaign))[1].main is None
 
     # --- who is in Digipost? ---
 
@@ -128,7 +135,7 @@ class Builder:
         count, before = 0, await self.register_of(job)
         async for some in self.ledger.jobs.owned(job, _PAGE):
             asked = []
-            for opened, who in await self._people(some):
+            for opened, who in await self._people(some, built):
                 known = self.known(job, opened, before)
                 if recipient := self._recipient(opened, who, known, built):
                     asked.append(recipient)
@@ -148,7 +155,7 @@ class Builder:
         own: list[JobLetter] = []
         async for some in self.ledger.jobs.owned(job, _PAGE):
             page = []
-            for opened, who in await self._people(some):
+            for opened, who in await self._people(some, built):
                 known = self.known(job, opened)
                 if recipient := self._recipient(opened, who, known, built):
                     page.append(self._job_letter(job, opened, recipient, letter, documents))
@@ -287,7 +294,7 @@ class Builder:
         return entry.known if entry else None
 
     async def _people(
-        self, some: Sequence[OpenDelivery]
+        self, some: Sequence[OpenDelivery], built: Built
     ) -> list[tuple[OpenDelivery, Addressee | None]]:
         """Each with who they are, and their national identity number where they have one."""
         with_id = [
@@ -295,7 +302,7 @@ class Builder:
             for one in some
             if one.recipient.addressee and one.recipient.addressee.has_national_id
         ]
-        today = await self._as_registered(with_id) if with_id else {}
+        today = await self._as_registered(with_id, built) if with_id else {}
         people = []
         for one in some:
             addressee, member = one.recipient.addressee, today.get(one.recipient.member)
@@ -304,18 +311,17 @@ class Builder:
             people.append((one, addressee))
         return people
 
-    async def _as_registered(self, members: Sequence[str]) -> Mapping[str, Member]:
+    async def _as_registered(self, members: Sequence[str], built: Built) -> Mapping[str, Member]:
         """Read anew from the helpdesk, whose limit a large job meets: it waits for a while then.
 
         Nothing of what has been read could be kept for a later try.
         """
-        waited = timedelta(0)
         while True:
             try:
                 return await self.helpdesk.people(members)
             except ThrottledError as error:
-                waited += error.retry_after
-                if waited > _PATIENCE:
+                built.waited += error.retry_after
+                if built.waited > _PATIENCE:
                     raise
                 await self.pause(error.retry_after.total_seconds())
 

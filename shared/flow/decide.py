@@ -4,9 +4,11 @@ import logging
 from datetime import timedelta
 from enum import StrEnum
 
+from shared.domain.campaign import LETTERS
 from shared.domain.letter_job import (
     CONTRADICTED,
     GIVEN_UP,
+    NOT_UPLOADED,
     REFUSED_ONCE,
     Job,
     JobKind,
@@ -14,6 +16,7 @@ from shared.domain.letter_job import (
 )
 from shared.errors import ClashError
 from shared.ledger import Ledger
+from shared.ledger.jobs import lost
 from shared.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -55,7 +58,7 @@ async def decide(
     try:
         for job in await ledger.jobs.of(campaign):
             mine = job.number == number and job.kind is JobKind.SEND
-            if mine and (job.state in _OPEN_TO[decision] or _contradicted(job, decision)):
+            if mine and (job.state in _OPEN_TO[decision] or _settles(job, decision)):
                 return await _decided(job, decision, ledger, clock)
         return None
     finally:
@@ -67,7 +70,9 @@ async def _decided(job: Job, decision: Decision, ledger: Ledger, clock: Clock) -
     if decision is Decision.RECEIVED:
         there = job.undid(REFUSED_ONCE)
         return await ledger.jobs.save(there.to(JobState.UPLOADED, clock()))
-    if _contradicted(job, decision):
+    if _settles(job, decision):
+        if decision is Decision.UNCERTAIN:
+            await _all_in_doubt(job.partition, ledger, clock)
         return await ledger.jobs.save(job.undid(CONTRADICTED))
     if decision is Decision.NOT_RECEIVED:
         return await ledger.jobs.save(job.again(clock()))
@@ -76,6 +81,18 @@ async def _decided(job: Job, decision: Decision, ledger: Ledger, clock: Clock) -
     return await ledger.jobs.save(job.to(JobState.ABANDONED, clock()))
 
 
-def _contradicted(job: Job, decision: Decision) -> bool:
-    """Whether a person has seen that nothing was delivered, though Digipost has said both."""
-    return decision is Decision.NOT_RECEIVED and CONTRADICTED in job.steps
+def _settles(job: Job, decision: Decision) -> bool:
+    """Whether a person has looked into a job of which Digipost has said two things: nothing of it
+    was delivered, or some of it may have been.
+    """
+    return CONTRADICTED in job.steps and decision is not Decision.RECEIVED
+
+
+async def _all_in_doubt(campaign: str, ledger: Ledger, clock: Clock) -> None:
+    """Whoever has got no letter by another job since may have got one by the one in doubt."""
+    for other in await ledger.jobs.of(campaign):
+        if other.kind is JobKind.SEND and other.state in NOT_UPLOADED:
+            await ledger.jobs.lose(other, clock())
+            await ledger.jobs.save(other.to(JobState.ABANDONED, clock()))
+    free = [one async for one in ledger.jobs.waiting(campaign, (LETTERS,), clock())]
+    await ledger.jobs.finish(campaign, [lost(one) for one in free], clock())

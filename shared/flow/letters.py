@@ -249,8 +249,8 @@ class _Mover:
         """As far as the job comes now."""
         if job.state in NOT_UPLOADED and self.campaign.phase is Phase.CANCELLING:
             job = await self._let_go(job)
-        if GIVEN_UP in job.steps:  # and we were stopped before all of it was written
-            job = await self._lose(job)
+        if GIVEN_UP in job.steps and job.state is not JobState.ANSWERED:
+            job = await self._lose(job)  # we were stopped before all of it was written
         if job.state is JobState.DRAFT:
             job = await self._gather(job)
         if job.state is JobState.READY:
@@ -277,7 +277,8 @@ class _Mover:
 
     async def _upload(self, job: Job) -> Job:
         """The job where Digipost can have it; noted before it leaves."""
-        if job.not_before > self.clock() or not await self._may_send():
+        now = self.clock()
+        if job.not_before > now or now >= self.until or not await self._may_send():
             return job
         await self._check_contradictions(job)
         try:
@@ -294,6 +295,7 @@ class _Mover:
                 return await self._to(job, JobState.ABANDONED)
             if not await self._may_send():
                 return job  # building may take minutes, and somebody may have stopped it meanwhile
+            await self._check_contradictions(job)
             parcel = built.parcel
             log.info("letters.job job_id=%s state=%s", job.id, JobState.UPLOADING)
             job = await self.ledger.jobs.save(
@@ -426,11 +428,13 @@ class _Mover:
         """Raises BlockedError while those in this job may have got a letter by one before it."""
         if job.kind is JobKind.SEND:
             for other in await self.ledger.jobs.of(self.campaign.id):
-                if CONTRADICTED in other.steps:
+                if other.id != job.id and CONTRADICTED in other.steps:
                     raise BlockedError("letter_contradicted", job=other.id)
 
     async def _apply(self, job: Job) -> None:
         """What the receipt says, delivery by delivery. Doing it again changes nothing."""
+        if self.campaign.phase is not Phase.CANCELLING:  # or somebody goes on by another way
+            await self._check_contradictions(job)
         data = await self.files.get(job.receipt)
         if data is None:
             raise BlockedError("letter_receipt_gone", job=job.id)

@@ -194,6 +194,8 @@ async def note_on(
         return await _second_answer(job, receipt, blob, ledger, now)
     if job.state is JobState.ABANDONED or GIVEN_UP in job.steps:
         if job.uploads and job.kind is JobKind.SEND and receipt.answer.final:
+            async for _ in ledger.jobs.owned(job):
+                raise ClashError(f"job {job.id} is being given up")  # it is read after that
             await settle_late(job, receipt, ledger, now)
             late = Alert.receipt(_fingerprint(blob.encode()), "late")
             await ledger.alerts.raised(late, now)
@@ -228,7 +230,8 @@ async def _second_answer(
         return job
     log.error("receipts.contradicts job_id=%s answer=%s", job.id, receipt.answer)
     await ledger.alerts.raised(Alert.receipt(_fingerprint(blob.encode()), "contradicts"), now)
-    if job.state is not JobState.FAILED:
+    sends_nothing = job.kind is JobKind.SPLIT and LETTING_GO in job.steps
+    if job.state is not JobState.FAILED or sends_nothing:
         return job
     if LETTING_GO in job.steps:
         return await _save(job, job.did(CONTRADICTED), ledger)
@@ -242,11 +245,9 @@ async def _save(job: Job, changed: Job, ledger: Ledger) -> Job:
             return await ledger.jobs.save(changed)
         except ClashError:
             fresh = await ledger.jobs.get(job.partition, job.id)
-            if (
-                fresh is None
-                or fresh.state is not job.state
-                or LETTING_GO in fresh.steps - job.steps
-            ):
+            if fresh is None or fresh.state is not job.state:
                 raise
+            if {LETTING_GO, GIVEN_UP} & (fresh.steps - job.steps):
+                raise  # its deliveries go elsewhere
             changed = replace(changed, version=fresh.version, steps=changed.steps | fresh.steps)
     raise ClashError(f"job {job.id} keeps changing")

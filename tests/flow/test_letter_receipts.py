@@ -1,10 +1,13 @@
 """What Digipost answers twice, too late, or otherwise than it should."""
 
+from contextlib import suppress
+
 import pytest
 
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Reason, Status
 from shared.domain.letter_job import HELD, JobKind, JobState
+from shared.errors import TransientError
 from shared.flow.decide import Decision, decide
 from shared.flow.erase import erase
 from shared.flow.receipts import LARGEST
@@ -91,8 +94,6 @@ async def test_after_that_no_letter_leaves_until_a_person_has_looked(make_letter
 
     async def says_otherwise(*args) -> None:
         """The second job is built, and does not leave; meanwhile the first turns out sent."""
-        from shared.errors import TransientError
-
         if not waits:
             waits.append(args)
             answer_again(house)
@@ -117,6 +118,167 @@ async def test_after_that_no_letter_leaves_until_a_person_has_looked(make_letter
     house.set_status(number, GO)
     await house.until_done(number)
     assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_what_comes_while_the_next_job_is_built_counts_before_it_leaves(make_letters):
+    house = make_letters(**SEND_ONLY)
+    number = campaign(house, "Kari", "Ola")
+    await refused(house, number)
+    house.set_status(number, GO)
+    build, built = type(house.builder).build, []
+
+    async def slow(campaign, job):
+        built.append(await build(builder, campaign, job))
+        if len(built) == 1:
+            answer_again(house)
+            await house.receipts()
+        return built[-1]
+
+    builder, house.builder = house.builder, Building(house.builder, slow)
+    for _ in range(6):
+        await house.minute()
+    assert built
+    assert (await house.campaign(number)).problem == "letter_contradicted"
+    assert set(house.desk.delivered.values()) == {1}
+
+
+class Building:
+    """The builder, but for how it builds."""
+
+    def __init__(self, builder, build) -> None:
+        self.builder, self.build = builder, build
+
+    def __getattr__(self, name):
+        return getattr(self.builder, name)
+
+
+async def test_who_may_have_a_letter_by_a_contradicted_job_goes_on_by_no_other_way(make_letters):
+    house = make_letters(**SEND_ONLY, DIGIPOST_NOT_REACHED="email")
+    number = campaign(house, "Kari", "Ola")
+    await refused(house, number)
+    house.set_status(number, GO)
+    for _ in range(2):
+        await house.minute(desk=False)
+    answer_again(house)
+    await house.receipts()
+    found = await by_name(house, number)
+    house.desk.faults = {one.id: "USPESIFISERT_FEIL" for one in found.values()}
+    answer_again(house, 1)
+    for _ in range(4):
+        await house.minute()
+    assert not house.channel.sent
+
+
+async def test_a_contradicted_job_that_was_delivered_leaves_the_others_uncertain(make_letters):
+    house = make_letters(**SEND_ONLY)
+    number = campaign(house, "Kari", "Ola")
+    await refused(house, number)
+    house.set_status(number, GO)
+    upload = house.area.upload
+
+    async def later(*args) -> None:
+        raise TransientError("later")
+
+    house.area.upload = later
+    await house.minute(desk=False)
+    answer_again(house)
+    await house.receipts()
+    house.area.upload = upload
+    for _ in range(3):
+        await house.minute()
+    one = await house.campaign(number)
+    assert one.problem == "letter_contradicted"
+    assert await decide(one.id, 1, Decision.UNCERTAIN, ledger=house.ledger, clock=house.clock)
+    house.set_status(number, GO)
+    for _ in range(6):
+        await house.minute()
+    assert {d.status for d in (await by_name(house, number)).values()} == {Status.UNCERTAIN}
+    assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_a_question_that_is_contradicted_stops_nobody(make_letters):
+    house = make_letters()
+    number = campaign(house, "Kari")
+    await refused(house, number)
+    house.set_status(number, GO)
+    for _ in range(2):
+        await house.minute(desk=False)
+    answer_again(house)
+    await house.receipts()
+    house.desk.answered = {house.area.uploads[0]}
+    await house.until_done(number)
+    assert set(house.desk.delivered.values()) == {1}
+
+
+@pytest.mark.parametrize("refuses", ["", "ENGINE_FEIL"])
+async def test_a_result_that_comes_while_a_job_is_given_up_is_read_after_that(
+    make_letters, refuses
+):
+    house = make_letters(**SEND_ONLY)
+    number = campaign(house, "Kari")
+    await standing(house, number)
+    one = await house.campaign(number)
+    house.desk.refuses = refuses
+    house.desk.work()
+    put, lose = house.files.put, house.ledger.jobs.lose
+    deciding = []
+
+    async def decided_meanwhile(blob, data):
+        """Somebody gives it up between that its receipt is read and that it is noted."""
+        house.files.put, house.ledger.jobs.lose = put, no_more
+        with suppress(RuntimeError):
+            await decide(one.id, 1, Decision.UNCERTAIN, ledger=house.ledger, clock=house.clock)
+        house.ledger.jobs.lose = lose
+        await put(blob, data)
+
+    async def no_more(job, at):
+        deciding.append(job)
+        raise RuntimeError("stopped")
+
+    house.files.put = decided_meanwhile
+    for _ in range(5):
+        await house.minute(desk=False)
+    [job] = await jobs(house, number)
+    [kari] = (await by_name(house, number)).values()
+    assert deciding and job.state is JobState.ABANDONED
+    assert kari.status is (Status.UNCERTAIN if refuses else Status.SENT)
+    assert not house.area.answers_there
+
+
+async def test_what_was_sent_is_so_though_a_person_has_said_otherwise(make_letters):
+    house = make_letters(**SEND_ONLY)
+    number = campaign(house, "Kari")
+    await given_up(house, number)
+    await house.minute(desk=False)
+    [kari] = (await by_name(house, number)).values()
+    assert await house.ledger.verdicts.give(kari, False, house.clock(), "note")
+    answer_again(house)
+    await house.receipts()
+    [kari] = (await by_name(house, number)).values()
+    assert (kari.status, kari.reason, bool(kari.reference)) == (Status.SENT, Reason.NONE, True)
+    house.set_status(number, GO)
+    await house.run(6)
+    assert set(house.desk.delivered.values()) == {1}
+
+
+async def test_a_late_result_settles_its_own_round_alone(make_letters):
+    house = make_letters(**SEND_ONLY)
+    number = campaign(house, "Kari")
+    await given_up(house, number)
+    for _ in range(3):
+        await house.minute(desk=False)
+    [kari] = (await by_name(house, number)).values()
+    assert await house.ledger.verdicts.give(kari, False, house.clock(), "note")
+    house.set_status(number, GO)
+    for _ in range(6):
+        await house.minute(desk=False)
+    one = await house.campaign(number)
+    assert await decide(one.id, 2, Decision.UNCERTAIN, ledger=house.ledger, clock=house.clock)
+    house.desk.people = {kari.id: "unknown"}
+    answer_again(house, 0)
+    await house.receipts()
+    [kari] = (await by_name(house, number)).values()
+    assert (kari.status, kari.round) == (Status.UNCERTAIN, 2)
 
 
 async def test_each_refused_part_is_told_of_when_its_turn_comes(make_letters):

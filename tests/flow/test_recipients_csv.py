@@ -148,6 +148,7 @@ def test_what_digipost_says_in_codes_is_told_in_words(reason):
         ("Kari 17857410084", "Kari [skjult nummer]"),
         ("178574 10084 Kari", "[skjult nummer] Kari"),
         ("178574-10084", "[skjult nummer]"),
+        ("fnr17857410084, id_17857410084x", "fnr[skjult nummer], id_[skjult nummer]x"),
         ("tlf. 4799999999, sak 20417", "tlf. 4799999999, sak 20417"),
         ("3f2a9c01-0000-4000-8000-a12345678901", "3f2a9c01-0000-4000-8000-a12345678901"),
     ],

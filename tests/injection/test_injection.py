@@ -28,6 +28,7 @@ REACHES_NOBODY: Mapping[str, str] = {
     "self._begin(file, job, letter,": "the same",
     "await typeset(letter.to(": "the same",
     "self._made(file, ": "the same",
+    "letter, plan = await self._letter(": "is in memory by then",
     "await self.pause(": "waits for the helpdesk, where there is a limit",
     "unfit(pdfs,": "the same",
     "await _inspected(": "the same",
