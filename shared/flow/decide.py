@@ -90,9 +90,9 @@ def _settles(job: Job, decision: Decision) -> bool:
 
 async def _all_in_doubt(campaign: str, ledger: Ledger, clock: Clock) -> None:
     """Whoever has got no letter by another job since may have got one by the one in doubt."""
+    doubtful = [one async for one in ledger.jobs.waiting(campaign, (LETTERS,), clock())]
     for other in await ledger.jobs.of(campaign):
         if other.kind is JobKind.SEND and other.state in NOT_UPLOADED:
-            await ledger.jobs.lose(other, clock())
-            await ledger.jobs.save(other.to(JobState.ABANDONED, clock()))
-    free = [one async for one in ledger.jobs.waiting(campaign, (LETTERS,), clock())]
-    await ledger.jobs.finish(campaign, [lost(one) for one in free], clock())
+            async for some in ledger.jobs.owned(other):  # the job ends when it is built, empty
+                doubtful += some
+    await ledger.jobs.finish(campaign, [lost(one) for one in doubtful], clock())

@@ -230,15 +230,19 @@ async def look_into_jobs(town: Town, number: int) -> bool:
     return True
 
 
-async def look_into_what_was_refused(town: Town, number: int) -> bool:
-    """It is mended, and whatever Digipost has said since, nothing was delivered of it."""
-    mend_the_area(town, number)
-    for campaign in await town.eyes.ledger.campaigns.on_ticket(number):
-        for job in await town.eyes.ledger.jobs.of(campaign.id):
-            if CONTRADICTED in job.steps and not await _decide(town, job, Decision.NOT_RECEIVED):
-                return False
-    set_status(READY)(town, number)
-    return True
+def look_into_what_was_refused(found: Decision) -> Does:
+    """It is mended; and where Digipost has said since that it was delivered, this is found."""
+
+    async def do(town: Town, number: int) -> bool:
+        mend_the_area(town, number)
+        for campaign in await town.eyes.ledger.campaigns.on_ticket(number):
+            for job in await town.eyes.ledger.jobs.of(campaign.id):
+                if CONTRADICTED in job.steps and not await _decide(town, job, found):
+                    return False
+        set_status(READY)(town, number)
+        return True
+
+    return do
 
 
 async def give_jobs_up(town: Town, number: int) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from shared.domain.campaign import Phase
 from shared.domain.delivery import Status
 from shared.errors import PermanentError, StoppedError
+from shared.flow.decide import Decision
 from tests.flow.letter_house import SETTINGS
 from tests.injection.letter_people import (
     PICTURE,
@@ -176,15 +177,20 @@ LETTER_SCRIPTS: Sequence[Script] = (
         watchful=OPERATOR_LOOKS,
         settings=SEND_ONLY,
     ),
-    LetterScript(
-        "a job is refused, and said to be delivered when another is to go",
-        but_first(TWO, digipost(refuses="VALIDERING_FEILET")),
-        watchful=(*OPERATOR_LOOKS, Deed(status_is(ATTENTION), look_into_what_was_refused)),
-        accidents=(
-            Accident(AN_UPLOAD),
-            Accident(AN_UPLOAD, Trouble.BEFORE, say_that_it_was_delivered),
-        ),
-        settings=SEND_ONLY,
+    *(
+        LetterScript(
+            f"a job is refused, and said to be delivered when another is to go: {found}",
+            but_first(TWO, digipost(refuses="VALIDERING_FEILET")),
+            watchful=(*OPERATOR_LOOKS, Deed(status_is(ATTENTION), looks)),
+            accidents=(
+                Accident(AN_UPLOAD),
+                Accident(AN_UPLOAD, Trouble.BEFORE, say_that_it_was_delivered),
+            ),
+            settings=SEND_ONLY,
+            in_doubt=in_doubt,
+        )
+        for found, in_doubt in ((Decision.NOT_RECEIVED, 0), (Decision.UNCERTAIN, 2))
+        for looks in (look_into_what_was_refused(found),)
     ),
     LetterScript(
         "a job waits for approval, and is given up, and delivered after all",
