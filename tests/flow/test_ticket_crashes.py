@@ -369,7 +369,7 @@ def test_whatever_goes_wrong_nobody_has_two_tickets_or_messages_and_everybody_is
             place = {"path": fault["path"], "skip": fault["skip"], "times": fault["times"]}
             house.trouble(method="POST", **place, **fault["trouble"])
         hosts = [another(house, slowly()) for _ in range(2)]
-        for _ in range(25):
+        for _ in range(60):
             items = house.ticket_queue.take()
             await asyncio.gather(
                 *(host.deliver(item, host.tickets) for item in items for host in hosts)
