@@ -192,7 +192,7 @@ class Model(RuleBasedStateMachine):
         actor = self.stage.acting
         if actor is None:
             return
-        actor.claim = delivery, self.takes[delivery]
+        actor.claim, actor.told_to_wait = (delivery, self.takes[delivery]), False
         held = self.held_since.get(campaign)
         if actor.name == "worker" and held is not None:
             known = held + FRESH_FOR.total_seconds()
