@@ -3,13 +3,21 @@
 import gc
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 
+import httpx
+import hypothesis
 import pytest
 
 from dev.azurite import Azurite
 
 # httpx looks for it before each request to an app in this process, in vain and at some length.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+# It takes each address apart three times, at more length than the rest of the request.
+httpx._urls.urlparse = lru_cache(httpx._urls.urlparse)  # type: ignore[attr-defined]
+
+# The same examples each time, however slow; `--hypothesis-profile default` looks for other ones.
+hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """In-memory twins of the storage ports. `tests/contracts` holds them to the real thing."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,6 +9,7 @@ from itertools import count
 from shared.errors import ClashError
 from shared.ports import Delete, Insert, Merge, Row, Value, Where, Write
 
+_FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f]")  # in a key
 _COMPARE = {
     "eq": lambda a, b: a == b,
     "ne": lambda a, b: a != b,
@@ -36,7 +38,7 @@ class MemoryTable:
         return [self._apply(partition, write) for write in writes]
 
     def _check(self, partition: str, write: Write) -> None:
-        if any(c in "/\\#?" or ord(c) < 32 for c in write.key):
+        if _FORBIDDEN.search(write.key):
             raise ValueError("a key may not contain / \\ # ? or control characters")
         row = self.rows.get((partition, write.key))
         match write:

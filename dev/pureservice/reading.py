@@ -106,7 +106,7 @@ def document(
 def show(world: World, kind: str, row: Row, *, self_made: bool = True) -> dict[str, Any]:
     """One row as it looks on the wire."""
     entity = world.entity(kind)
-    shown = {spec.name: world.getter(kind, spec)(row) for spec in entity.fields}
+    shown = {name: get(row) for name, get in world.getters(kind)}
     if kind == "asset" and self_made:
         shown |= {name: value for name, value in row.items() if name.startswith("assets_UDF_")}
     links: dict[str, Any] = {}

@@ -57,6 +57,7 @@ class World:
         self._journal: IO[str] | None = None
         self._switches = switches or Switches()
         self._getters: dict[tuple[str, str], Getter] = {}
+        self._of_kind: dict[str, Sequence[tuple[str, Getter]]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -138,8 +139,8 @@ class World:
 
     def stamp(self) -> str:
         """Now, as the wire has it; fixed width, so that the order of text is the order of time."""
-        now = self.now().astimezone(UTC)
-        return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+        now = self.now().astimezone(UTC).replace(tzinfo=None)
+        return f"{now.isoformat(timespec='milliseconds')}Z"
 
     # -- files
 
@@ -164,6 +165,7 @@ class World:
     def switches(self, switches: Switches) -> None:
         self._switches = switches
         self._getters.clear()
+        self._of_kind.clear()
         self.version += 1
         self._note("switches", 0, switches.model_dump())
 
@@ -179,6 +181,13 @@ class World:
         if key not in self._getters:
             self._getters[key] = self._make_getter(kind, field)
         return self._getters[key]
+
+    def getters(self, kind: str) -> Sequence[tuple[str, Getter]]:
+        """For every field of this kind."""
+        if kind not in self._of_kind:
+            fields = self.entity(kind).fields
+            self._of_kind[kind] = [(field.name, self.getter(kind, field)) for field in fields]
+        return self._of_kind[kind]
 
     def _make_getter(self, kind: str, field: FieldSpec) -> Getter:
         match kind, field.name:

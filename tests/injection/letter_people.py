@@ -19,6 +19,7 @@ from tests.injection.people import (
     Scene,
     _in_memory,
     ask,
+    forgotten,
     set_status,
     status_is,
 )
@@ -293,6 +294,10 @@ async def read_the_register(town: Town, number: int) -> bool:
 async def all_asked_about(town: Town, number: int) -> bool:
     survey = await town.eyes.ledger.register.survey()
     return survey is not None and survey.over
+
+
+async def forgotten_and_asked_about(town: Town, number: int) -> bool:
+    return await forgotten(town, number) and await all_asked_about(town, number)
 
 
 async def all_receipts_read(town: Town, number: int) -> bool:

@@ -23,6 +23,7 @@ from tests.injection.letter_people import (
     deliver_after_all,
     digipost,
     files_are_taken_away,
+    forgotten_and_asked_about,
     give_jobs_up,
     let_us_in,
     letter_left,
@@ -63,7 +64,6 @@ from tests.injection.people import (
     both,
     but_first,
     erase,
-    forgotten,
     let_time_pass,
     mailed_at_once,
     nobody_has,
@@ -338,8 +338,10 @@ LETTER_SCRIPTS: Sequence[Script] = (
             Deed(always, let_time_pass(days=2), again=True),
         ),
         watchful=OPERATOR_LOOKS,
+        # it is begun, and no more: what comes then is tried again each minute
+        accidents=(Accident("storage GET deliveries in _jobs (flow/register", Trouble.REFUSED),),
         settings={**REGISTER, "RETENTION_DAYS": "1"},
-        over=forgotten,
+        over=forgotten_and_asked_about,
     ),
     # everybody is asked about
     LetterScript(
