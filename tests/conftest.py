@@ -13,8 +13,10 @@ from dev.azurite import Azurite
 
 # httpx looks for it before each request to an app in this process, in vain and at some length.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
-# It takes each address apart three times, at more length than the rest of the request.
+# It takes each address apart three times, at more length than the rest of the request takes, and
+# once more to look for cookies, which nobody here sets.
 httpx._urls.urlparse = lru_cache(httpx._urls.urlparse)  # type: ignore[attr-defined]
+httpx.Cookies.extract_cookies = lambda self, response: None  # type: ignore[method-assign]
 
 # The same examples each time, however slow; `--hypothesis-profile default` looks for other ones.
 hypothesis.settings.load_profile("ci")
