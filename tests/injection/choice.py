@@ -4,9 +4,9 @@ A run per moment and trouble would take hours. So what another script has tried 
 and only some of the troubles are; INJECTIONS chooses more:
 
     some    the process ends after each kind of write, and at every third something else happens
-            to it, or everything where messages go out, a few in a run; each line of the flow that
-            waits for a read is refused it, several in a run. Of a script that is tried by line,
-            only the writes at lines that nothing has met
+            to it, or everything where messages go out; each line of the flow that waits for a read
+            is refused it; several of all that in a run. Of a script that is tried by line, only the
+            writes at lines that nothing has met
     kinds   each kind of moment, with every trouble that can befall it
     all     each moment of each script, with every trouble
 
@@ -24,8 +24,8 @@ from tests.injection.script import Script
 
 Injection = Mapping[Which, Trouble]  #: what goes wrong in one run
 
-#: So much goes wrong in one run. A read that is refused puts off the work for a minute, no more.
-WRITES_AT_ONCE, READS_AT_ONCE = 10, 20
+#: So much goes wrong in one run, at the most: attempts are not without number.
+AT_ONCE = 10
 HOW_MANY = os.environ.get("INJECTIONS", "some")
 SEED = int(os.environ.get("INJECTION_SEED", "1"))
 
@@ -76,13 +76,12 @@ def _some(wholes: Mapping[Script, Sequence[Moment]], seed: int) -> dict[Script, 
         tried.update(moments)
         wrong = [(which, trouble) for which in new for trouble in _troubles(which.moment, seed)]
         met.update(place for which in new for place in in_flow(which.moment))
-        reads: list[tuple[Which, Trouble]] = []
         for which in _numbered(moments):
             places = set(in_flow(which.moment))
             if not places <= met:
-                reads.append((which, Trouble.REFUSED))
+                wrong.append((which, Trouble.REFUSED))
                 met |= places
-        chosen[script] = [*_dealt(wrong, WRITES_AT_ONCE), *_dealt(reads, READS_AT_ONCE)]
+        chosen[script] = _dealt(wrong)
     return chosen
 
 
@@ -96,9 +95,9 @@ def _at_new_lines(new: Iterable[Which], met: set[Place]) -> Iterator[Which]:
             yield which
 
 
-def _dealt(wrong: Sequence[tuple[Which, Trouble]], at_once: int) -> list[Injection]:
+def _dealt(wrong: Sequence[tuple[Which, Trouble]]) -> list[Injection]:
     """Into as few runs as will do, and far from each other in each: nothing is tried for ever."""
-    runs: list[dict[Which, Trouble]] = [{} for _ in range(ceil(len(wrong) / at_once))]
+    runs: list[dict[Which, Trouble]] = [{} for _ in range(ceil(len(wrong) / AT_ONCE))]
     for number, (which, trouble) in enumerate(wrong):
         at = number % len(runs)
         room = (run for run in [*runs[at:], *runs[:at]] if which not in run)
