@@ -95,7 +95,7 @@ def in_doubt(moments: list[str]) -> set[int]:
 
 
 #: The injected runs meet every kind of call; these, one call in so many of one campaign's life.
-EVERY = 7
+EVERY = 13
 
 
 async def test_a_crash_at_any_call_doubles_nobody_and_loses_nobody(scene):

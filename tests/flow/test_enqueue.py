@@ -189,7 +189,7 @@ async def moments_of_a_release(house) -> list[str]:
 async def test_slots_are_never_given_twice_though_two_hosts_release_at_once(make_house, recipients):
     count = len(await moments_of_a_release(await with_campaign(make_house, recipients)))
     assert count > 10
-    for at in range(count):
+    for at in range(0, count, 2):
         house = await with_campaign(make_house, recipients)
 
         async def second_host(house=house):

@@ -136,7 +136,7 @@ async def test_a_lost_storage_account_tells_why_though_an_older_note_has_the_sam
 async def test_of_two_installations_at_most_one_sends(make_house):
     """Whenever one of them stands still, the other goes through everything there is to do."""
     sent_by_other = 0
-    for at in count(step=2):  # before each call, which is after the one before it
+    for at in count(step=6):  # before each third call, which is after the one before it
         ours = make_house()
         theirs = make_house(beside=ours, INSTALLATION="nabokommunen")
         number = small_ticket(ours)

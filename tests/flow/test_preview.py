@@ -690,6 +690,8 @@ async def test_a_crash_at_any_call_leaves_one_note_and_the_next_question_gets_it
     await another(house, moments := Moments()).discover()
     assert {"before helpdesk.add_note", "before helpdesk.change_ticket"} <= set(moments.passed)
     for at, moment in enumerate(moments.passed):
+        if moment.startswith("after"):
+            continue
         house, number = await scene()
         with pytest.raises(Stop):
             await another(house, Moments(at, stop)).discover()

@@ -299,7 +299,7 @@ async def test_an_agents_solution_written_at_any_moment_stays(make_house):
     number = await delivered(house)
     await another(house, moments := Moments()).account()
     last = moments.passed.index("before helpdesk.ticket")
-    for at in range(0, last + 1, 2):
+    for at in range(0, last + 1, 6):
         house = make_house()
         number = await delivered(house)
 

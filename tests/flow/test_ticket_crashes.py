@@ -119,7 +119,7 @@ async def test_a_crash_at_any_call_doubles_nobody_and_loses_nobody(via):
     assert await check(house, number, "nothing happened") == {Status.SENT}
     assert IN_DOUBT & set(whole.passed) == (IN_DOUBT if via == "email" else {"before wire.write"})
     first = whole.passed.index("before files.put")
-    for at in range(first, len(whole.passed), 3):  # the injected runs meet every kind of them
+    for at in range(first, len(whole.passed), 7):  # the injected runs meet every kind of them
         house, number = scene(via)
         with pytest.raises(Stop):
             await carry_on(another(house, crash := Writes(at, stop)), number)
@@ -138,9 +138,7 @@ async def test_two_hosts_at_any_moment_double_nobody(via):
     moments = await moments_of(via)
     first = moments.index("before channels.get")
     last = moments.index("before helpdesk.attachments", first)
-    for at, moment in enumerate(moments):
-        if not first <= at < last or moment.startswith("after"):
-            continue
+    for at in range(first, last, 6):  # before each third call
         house, number = scene(via)
         beside = another(house, Moments())
 
@@ -150,7 +148,7 @@ async def test_two_hosts_at_any_moment_double_nobody(via):
                     await trigger()
 
         await carry_on(another(house, Moments(at, everything)), number)
-        await check(house, number, f"{at} {moment}")
+        await check(house, number, f"{at} {moments[at]}")
         await house.helpdesk.close()
 
 
