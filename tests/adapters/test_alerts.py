@@ -44,7 +44,7 @@ NOTICE = Notice(
     "fjordvik",
 )
 #: For what never answers, and for everything else.
-SHORT, LONG = timedelta(seconds=0.3), timedelta(seconds=30)
+SHORT, LONG = timedelta(seconds=2), timedelta(seconds=30)
 
 
 # -- mail

@@ -232,7 +232,7 @@ async def test_a_host_that_stops_answering_in_the_middle_is_not_waited_for(
 ) -> None:
     async with serving(tmp_path, known, break_upload="hang") as served:
         with pytest.raises(UncertainError):
-            await served.upload(DIGIPOST_TIMEOUT_SECONDS=1)
+            await served.upload(DIGIPOST_TIMEOUT_SECONDS=3)
 
 
 async def test_a_host_that_never_says_a_word_is_not_waited_for(known: Keys) -> None:
