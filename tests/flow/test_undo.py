@@ -80,7 +80,7 @@ async def test_nothing_leaves_before_the_ticket_was_read_after_the_window(house)
 
 
 async def test_of_going_and_regretting_at_the_same_moment_only_one_happens(house):
-    """One host goes at each call of the other's undo, and the other way round."""
+    """One host goes in the middle of the other's undo, wherever, and the other way round."""
     for slow_undoes in (True, False):
         at = 0
         while True:
